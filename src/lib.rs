@@ -1,0 +1,5 @@
+//! Counts every token of OpenClaw's scheduled runs exactly once and shows it where people look.
+//!
+//! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! The `openclaw-usage` command.
+
+fn main() {}

@@ -1,0 +1,79 @@
+//! What one look at a source yields.
+
+use super::{FilePosition, Run, SourceId};
+
+/// Why a piece of input was not counted: a closed list, so that it can be an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectReason {
+    /// The line is not JSON.
+    InvalidJson,
+    /// The line is JSON, but not a record of a finished run.
+    NotARun,
+    /// A count is negative, fractional or above 2^53.
+    ImpossibleCount,
+    /// A time lies before 2015 or years ahead.
+    ImpossibleTime,
+    /// The line is longer than 1 MiB.
+    LineTooLong,
+    /// The name is no regular file: a directory, FIFO, socket or device.
+    NotAFile,
+    /// The name is a symbolic link out of its directory.
+    SymlinkOutside,
+    /// The file could not be opened or read.
+    Unreadable,
+}
+
+impl RejectReason {
+    /// All values.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidJson,
+        Self::NotARun,
+        Self::ImpossibleCount,
+        Self::ImpossibleTime,
+        Self::LineTooLong,
+        Self::NotAFile,
+        Self::SymlinkOutside,
+        Self::Unreadable,
+    ];
+
+    /// Returns the value of the `openclaw.reason` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::NotARun => "not_a_run",
+            Self::ImpossibleCount => "impossible_count",
+            Self::ImpossibleTime => "impossible_time",
+            Self::LineTooLong => "line_too_long",
+            Self::NotAFile => "not_a_file",
+            Self::SymlinkOutside => "symlink_outside",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// A piece of input that could not be counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub reason: RejectReason,
+    /// Where it was and what shape it had. Never content: no value of a record appears here.
+    pub sample: String,
+}
+
+/// What lies between two positions of a source: the unit that is committed at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Where it comes from.
+    pub source: SourceId,
+    /// The position at which it starts; must equal the stored one. `None`: never read before.
+    pub from: Option<FilePosition>,
+    /// The position behind it.
+    pub to: FilePosition,
+    /// The runs in the order in which they stand there.
+    pub runs: Vec<Run>,
+    /// What could not be counted.
+    pub rejects: Vec<Reject>,
+    /// Whether the last consumed line was gone: history between two looks may have been lost.
+    pub gap: bool,
+}

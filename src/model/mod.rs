@@ -1,0 +1,22 @@
+//! The words of the project as types: what a run is, what it used, where we stand in a source.
+//!
+//! Invariants: every count is an integer, every time is UTC milliseconds, nothing here does I/O, reads a
+//! clock or imports another module of ours. Deliberately absent: anything that knows how OpenClaw, SQLite
+//! or Prometheus spell these things.
+
+mod batch;
+mod job;
+mod position;
+mod run;
+mod time;
+mod usage;
+
+pub use batch::{Batch, Reject, RejectReason};
+pub use job::{JobDefinition, ScheduleKind};
+pub use position::{FileId, FilePosition, LineMark, SourceId};
+pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};
+pub use time::UnixMs;
+pub use usage::{TokenKind, Usage, UsageProvenance};
+
+/// Largest integer that a JSON number of OpenClaw's (a JavaScript double) holds exactly: 2^53.
+pub const MAX_JSON_INTEGER: u64 = 1 << 53;

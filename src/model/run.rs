@@ -1,0 +1,193 @@
+//! A run: one execution of a scheduled job.
+
+use super::{UnixMs, Usage, UsageProvenance};
+
+/// When a run took place, as far as its identity goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RunAt {
+    /// The record says when the run started (`runAtMs`).
+    Started(UnixMs),
+    /// It does not; the time at which it was written down stands in (`ts`).
+    Logged(UnixMs),
+}
+
+impl RunAt {
+    /// Returns the time, whichever it is.
+    #[must_use]
+    pub const fn time(self) -> UnixMs {
+        match self {
+            Self::Started(at) | Self::Logged(at) => at,
+        }
+    }
+}
+
+/// The identity of a run. One run may be seen in several stores: it is still one run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// OpenClaw's job id, verbatim.
+    pub job_id: String,
+    /// The time part.
+    pub at: RunAt,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// OpenClaw wrote a status that this version does not know, or none.
+    #[default]
+    Unknown = 0,
+    /// It succeeded.
+    Ok = 1,
+    /// It failed.
+    Error = 2,
+    /// The scheduler decided not to run it.
+    Skipped = 3,
+}
+
+impl Status {
+    /// All values in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Ok, Self::Error, Self::Skipped];
+
+    /// Returns the value of the `openclaw.status` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// Returns the value with this number, as it is stored.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// Why a run did not succeed: a closed list, so that it can be an attribute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// It succeeded, or nothing is said.
+    #[default]
+    None = 0,
+    /// The provider refused the credentials.
+    Auth = 1,
+    /// The provider asked to slow down.
+    RateLimit = 2,
+    /// The provider asked for money.
+    Billing = 3,
+    /// The job's time limit passed.
+    Timeout = 4,
+    /// The provider failed (HTTP 5xx, overload).
+    ServerError = 5,
+    /// The model does not exist there.
+    ModelNotFound = 6,
+    /// The gateway stopped during the run.
+    Interrupted = 7,
+    /// The run was fine; delivering its result was not.
+    DeliveryFailed = 8,
+    /// The schedule could not be evaluated.
+    ScheduleError = 9,
+    /// Anything else.
+    Other = 10,
+}
+
+impl Reason {
+    /// All values in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Auth,
+        Self::RateLimit,
+        Self::Billing,
+        Self::Timeout,
+        Self::ServerError,
+        Self::ModelNotFound,
+        Self::Interrupted,
+        Self::DeliveryFailed,
+        Self::ScheduleError,
+        Self::Other,
+    ];
+
+    /// Returns the value of the `openclaw.reason` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Auth => "auth",
+            Self::RateLimit => "rate_limit",
+            Self::Billing => "billing",
+            Self::Timeout => "timeout",
+            Self::ServerError => "server_error",
+            Self::ModelNotFound => "model_not_found",
+            Self::Interrupted => "interrupted",
+            Self::DeliveryFailed => "delivery_failed",
+            Self::ScheduleError => "schedule_error",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns the value with this number, as it is stored.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// What became of a run's result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Delivery {
+    /// The record does not say (before 2026.2.22 none does).
+    #[default]
+    Unknown = 0,
+    /// Delivered.
+    Delivered = 1,
+    /// Tried and not delivered.
+    NotDelivered = 2,
+    /// Nobody asked for it.
+    NotRequested = 3,
+}
+
+impl Delivery {
+    /// All values in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Delivered, Self::NotDelivered, Self::NotRequested];
+
+    /// Returns the value with this number, as it is stored.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// One finished run, as some source describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its identity.
+    pub key: RunKey,
+    /// When OpenClaw wrote it down (`ts`): not its end, due jobs are finalised in batches.
+    pub recorded_at: UnixMs,
+    /// How it ended.
+    pub status: Status,
+    /// Why it did not succeed.
+    pub reason: Reason,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// The agent that ran it.
+    pub agent: Option<String>,
+    /// The provider of its main model.
+    pub provider: Option<String>,
+    /// Its main model, without the provider.
+    pub model: Option<String>,
+    /// What it consumed.
+    pub usage: Usage,
+    /// How that is known.
+    pub provenance: UsageProvenance,
+    /// What became of its result.
+    pub delivery: Delivery,
+    /// When the job will run next. `None` on a record of a one-shot (`at`) job.
+    pub next_run_at: Option<UnixMs>,
+}
