@@ -3,3 +3,4 @@
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
 pub mod model;
+pub mod telemetry;

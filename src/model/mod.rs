@@ -5,6 +5,7 @@
 //! or Prometheus spell these things.
 
 mod batch;
+mod endpoint;
 mod job;
 mod position;
 mod run;
@@ -12,6 +13,7 @@ mod time;
 mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
+pub use endpoint::EndpointState;
 pub use job::{JobDefinition, ScheduleKind};
 pub use position::{FileId, FilePosition, LineMark, SourceId};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};

@@ -1,0 +1,143 @@
+//! Every metric that this program emits, declared once.
+//!
+//! Names and units of the `openclaw.*` families follow OpenClaw's own diagnostics plugin, so that its
+//! dashboards work. `docs/metrics.md` is generated from this table, and a test compares the two.
+
+/// The kind of an instrument, in OpenTelemetry's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Monotonic cumulative sum: a Prometheus counter.
+    Sum,
+    /// Last value.
+    Gauge,
+    /// Explicit-bucket histogram.
+    Histogram,
+}
+
+/// A metric family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// OpenTelemetry name.
+    pub name: &'static str,
+    /// Instrument.
+    pub kind: Kind,
+    /// UCUM unit; empty for none. Never "1" on a gauge: Prometheus would append `_ratio`.
+    pub unit: &'static str,
+    /// Attribute keys that its points may carry.
+    pub attributes: &'static [&'static str],
+    /// What it counts; one line.
+    pub help: &'static str,
+}
+
+/// Attribute keys.
+pub mod key {
+    /// How the model was reached; always `cron` here.
+    pub const CHANNEL: &str = "openclaw.channel";
+    /// Agent id.
+    pub const AGENT: &str = "openclaw.agent";
+    /// Provider id.
+    pub const PROVIDER: &str = "openclaw.provider";
+    /// Model id, without the provider.
+    pub const MODEL: &str = "openclaw.model";
+    /// Job id, or `one-shot`, or `other` beyond the configured number of jobs.
+    pub const JOB_ID: &str = "openclaw.job.id";
+    /// Job name at the time of the run.
+    pub const JOB_NAME: &str = "openclaw.job.name";
+    /// `input`, `output`, `cache_read` or `cache_write`.
+    pub const TOKEN: &str = "openclaw.token";
+    /// `ok`, `error`, `skipped` or `unknown`.
+    pub const STATUS: &str = "openclaw.status";
+    /// Why; a closed list.
+    pub const REASON: &str = "openclaw.reason";
+    /// What became of a record.
+    pub const OUTCOME: &str = "openclaw.outcome";
+    /// How usage is known.
+    pub const PROVENANCE: &str = "openclaw.provenance";
+    /// Kind of store.
+    pub const SOURCE: &str = "openclaw.source";
+    /// Name of a push endpoint.
+    pub const ENDPOINT: &str = "openclaw.endpoint";
+    /// Version of this program.
+    pub const VERSION: &str = "openclaw.version";
+    /// How changes are noticed: `events` or `poll`.
+    pub const WATCH: &str = "openclaw.watch";
+}
+
+const BASE: [&str; 6] = [key::CHANNEL, key::AGENT, key::PROVIDER, key::MODEL, key::JOB_ID, key::JOB_NAME];
+const JOB: &[&str] = &[key::CHANNEL, key::AGENT, key::JOB_ID, key::JOB_NAME];
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $ident:ident = $kind:ident $name:literal, $unit:literal, $attributes:expr, $help:literal;)*) => {
+        $($(#[$doc])* #[doc = $help]
+        pub static $ident: Metric = Metric { name: $name, kind: Kind::$kind, unit: $unit, attributes: $attributes, help: $help };)*
+        /// The whole catalogue, in the order in which families are emitted.
+        pub static ALL: &[&Metric] = &[$(&$ident),*];
+    };
+}
+
+metrics! {
+    TOKENS = Sum "openclaw.tokens", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::TOKEN],
+        "Tokens consumed by scheduled runs, by disjoint kind.";
+    RUN_DURATION = Histogram "openclaw.run.duration_ms", "ms", &BASE,
+        "Duration of scheduled runs in milliseconds.";
+    RUNS = Sum "openclaw.cron.runs", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
+        "Finished scheduled runs by status and reason.";
+    JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
+        "Start of the job's newest run, in seconds since the epoch.";
+    JOB_LAST_SUCCESS = Gauge "openclaw.cron.job.last_success.timestamp", "s", JOB,
+        "Start of the job's newest successful run, in seconds since the epoch.";
+    JOB_NEXT_RUN = Gauge "openclaw.cron.job.next_run.timestamp", "s", JOB,
+        "When the scheduler means to run the job next, in seconds since the epoch.";
+    JOB_CONSECUTIVE_ERRORS = Gauge "openclaw.cron.job.consecutive_errors", "", JOB,
+        "Failed runs since the job's last successful one.";
+    JOB_INFO = Gauge "openclaw.cron.job.info", "", JOB,
+        "1 for each job that the scheduler knows.";
+    SOURCE_UP = Gauge "openclaw.usage.source.up", "", &[key::SOURCE],
+        "1 while the store of this kind can be read, 0 when it is missing or refused.";
+    SOURCE_LAST_RECORD = Gauge "openclaw.usage.source.last_record.timestamp", "s", &[key::SOURCE],
+        "When OpenClaw wrote the newest record that was read, in seconds since the epoch.";
+    SOURCE_GAPS = Sum "openclaw.usage.source.gaps", "1", &[key::SOURCE],
+        "Files whose last consumed line was gone: history may have been lost between two looks.";
+    WATCH = Gauge "openclaw.usage.source.watch.info", "", &[key::SOURCE, key::WATCH],
+        "1 for the way in which changes of the store are noticed: file events or polling.";
+    INGEST_LAG = Gauge "openclaw.usage.ingest.lag", "s", &[key::SOURCE],
+        "Seconds between the writing of the newest record and its commit to the ledger.";
+    RECORDS = Sum "openclaw.usage.records", "1", &[key::OUTCOME],
+        "Run records read, by what became of them.";
+    REJECTS = Sum "openclaw.usage.rejects", "1", &[key::REASON],
+        "Pieces of input that could not be counted, by reason.";
+    RUNS_BY_PROVENANCE = Gauge "openclaw.usage.runs", "", &[key::PROVENANCE],
+        "Runs in the ledger by how their usage is known.";
+    COUNTER_EXCESS = Gauge "openclaw.usage.counter.excess", "", &[],
+        "Sum of what exported counters show above the truth after corrections downwards.";
+    SERIES = Gauge "openclaw.usage.series", "", &[],
+        "Series that the ledger holds for export.";
+    SERIES_IDLE = Gauge "openclaw.usage.series.idle", "", &[],
+        "Series not sent because nothing happened to them for seven days.";
+    JOBS_OVER_LIMIT = Gauge "openclaw.usage.jobs.over_limit", "", &[],
+        "Jobs counted under the id `other` because there are more than the configured maximum.";
+    LEDGER_SIZE = Gauge "openclaw.usage.ledger.size", "By", &[],
+        "Size of the ledger's database file in bytes.";
+    LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],
+        "1 while commits to the ledger succeed.";
+    EXPORT_ATTEMPTS = Sum "openclaw.usage.export.attempts", "1", &[key::ENDPOINT],
+        "Requests sent to an OTLP endpoint since this process started.";
+    EXPORT_FAILURES = Sum "openclaw.usage.export.failures", "1", &[key::ENDPOINT, key::REASON],
+        "Requests that an OTLP endpoint did not take, by reason, since this process started.";
+    EXPORT_DROPPED = Gauge "openclaw.usage.export.dropped_series", "", &[key::ENDPOINT],
+        "Series that the endpoint refused in the last complete push.";
+    EXPORT_LAST_SUCCESS = Gauge "openclaw.usage.export.last_success.timestamp", "s", &[key::ENDPOINT],
+        "When an OTLP endpoint last took a complete push, in seconds since the epoch.";
+    CLOCK_STEPS = Sum "openclaw.usage.clock.steps", "1", &[],
+        "Steps of the system clock that pushes had to follow since this process started.";
+    BUILD_INFO = Gauge "openclaw.usage.build.info", "", &[key::VERSION],
+        "1; the version of this program is in the label.";
+}
+
+/// Upper bounds of the duration buckets in milliseconds: from a fast call to an hour-long run.
+pub const DURATION_BOUNDS_MS: [u64; 14] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000,
+    3_600_000,
+];

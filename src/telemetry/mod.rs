@@ -1,0 +1,15 @@
+//! From totals to points, and from points to bytes.
+//!
+//! Invariants: every family is declared in [`catalogue`]; a snapshot is a pure function of the ledger's totals
+//! and the process's own state; text and OTLP render the same snapshot under the same names. Deliberately
+//! absent: sockets, clocks, and OpenTelemetry's SDK, whose instruments stamp points themselves and begin
+//! anew at every start.
+
+pub mod catalogue;
+pub mod names;
+pub mod otlp;
+mod process;
+mod snapshot;
+
+pub use process::{EndpointStats, ExportFailure};
+pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};

@@ -1,0 +1,173 @@
+//! Points as OTLP requests.
+//!
+//! Invariants: always cumulative; one stamp for all points of a snapshot; a series' start time is the ledger's
+//! and never changes. Deliberately absent: delta temporality and exponential histograms, which some servers
+//! drop without a word.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric as OtlpMetric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
+
+use super::catalogue::{Kind, Metric};
+use super::snapshot::{HistogramValue, Point, Resource, Value};
+use crate::model::UnixMs;
+
+/// Returns one request with these points, all stamped `stamp`. Neighbouring points of one family share its
+/// header, so give them in the snapshot's order. No point at all makes a request that is valid and empty.
+#[must_use]
+pub fn request<'a>(
+    points: impl IntoIterator<Item = &'a Point>,
+    resource: &Resource,
+    stamp: UnixMs,
+    process_start: UnixMs,
+) -> ExportMetricsServiceRequest {
+    envelope(points, resource, |point| data_point(point, stamp, process_start, false))
+}
+
+/// Returns one request with a zero for each of these series, stamped by `stamp_of`: what must precede the
+/// first value of a new series, so that no server takes that value for the beginning of time.
+#[must_use]
+pub fn zero_request<'a>(
+    points: impl IntoIterator<Item = &'a Point>,
+    resource: &Resource,
+    stamp_of: impl Fn(&Point) -> UnixMs,
+) -> ExportMetricsServiceRequest {
+    envelope(points, resource, |point| data_point(point, stamp_of(point), UnixMs::default(), true))
+}
+
+enum DataPoint {
+    Number(NumberDataPoint),
+    Histogram(HistogramDataPoint),
+}
+
+fn envelope<'a>(
+    points: impl IntoIterator<Item = &'a Point>,
+    resource: &Resource,
+    encode: impl Fn(&Point) -> DataPoint,
+) -> ExportMetricsServiceRequest {
+    let mut metrics: Vec<OtlpMetric> = Vec::new();
+    for point in points {
+        if metrics.last().is_none_or(|last| last.name != point.metric.name) {
+            metrics.push(header(point.metric));
+        }
+        // Just pushed if there was none.
+        let Some(data) = metrics.last_mut().and_then(|last| last.data.as_mut()) else { continue };
+        match (data, encode(point)) {
+            (metric::Data::Sum(sum), DataPoint::Number(number)) => sum.data_points.push(number),
+            (metric::Data::Gauge(gauge), DataPoint::Number(number)) => gauge.data_points.push(number),
+            (metric::Data::Histogram(histogram), DataPoint::Histogram(data)) => {
+                histogram.data_points.push(data);
+            }
+            (_, _) => debug_assert!(false, "{} holds a value of another kind", point.metric.name),
+        }
+    }
+    let scope = InstrumentationScope {
+        name: "openclaw-usage".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Default::default()
+    };
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(resource_attributes(resource)),
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: String::new() }],
+            schema_url: String::new(),
+        }],
+    }
+}
+
+fn header(metric: &Metric) -> OtlpMetric {
+    let temporality = AggregationTemporality::Cumulative.into();
+    let data = match metric.kind {
+        Kind::Sum => metric::Data::Sum(Sum {
+            data_points: Vec::new(),
+            aggregation_temporality: temporality,
+            is_monotonic: true,
+        }),
+        Kind::Gauge => metric::Data::Gauge(Gauge { data_points: Vec::new() }),
+        Kind::Histogram => metric::Data::Histogram(Histogram {
+            data_points: Vec::new(),
+            aggregation_temporality: temporality,
+        }),
+    };
+    OtlpMetric {
+        name: metric.name.into(),
+        description: metric.help.into(),
+        unit: metric.unit.into(),
+        data: Some(data),
+        ..Default::default()
+    }
+}
+
+fn data_point(point: &Point, stamp: UnixMs, process_start: UnixMs, zero: bool) -> DataPoint {
+    let start = point.series.map_or(process_start, |series| series.start).as_unix_nano();
+    let time_unix_nano = stamp.as_unix_nano();
+    let attributes = point.attributes().map(|(key, value)| key_value(key, value)).collect();
+    match &point.value {
+        Value::Counter(total) => DataPoint::Number(NumberDataPoint {
+            attributes,
+            start_time_unix_nano: start,
+            time_unix_nano,
+            value: Some(integer(if zero { 0 } else { *total })),
+            ..Default::default()
+        }),
+        Value::Gauge(value) => DataPoint::Number(NumberDataPoint {
+            attributes,
+            time_unix_nano,
+            value: Some(number_data_point::Value::AsDouble(*value)),
+            ..Default::default()
+        }),
+        Value::Histogram(value) => {
+            DataPoint::Histogram(histogram(value, attributes, start, time_unix_nano, zero))
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bounds and sums of milliseconds stay below 2^53")]
+fn histogram(
+    value: &HistogramValue,
+    attributes: Vec<KeyValue>,
+    start_time_unix_nano: u64,
+    time_unix_nano: u64,
+    zero: bool,
+) -> HistogramDataPoint {
+    let (count, sum, bucket_counts) = if zero {
+        (0, 0, vec![0; value.counts.len()])
+    } else {
+        (value.count(), value.sum, value.counts.clone())
+    };
+    HistogramDataPoint {
+        attributes,
+        start_time_unix_nano,
+        time_unix_nano,
+        count,
+        sum: Some(sum as f64),
+        bucket_counts,
+        explicit_bounds: value.bounds.iter().map(|bound| *bound as f64).collect(),
+        ..Default::default()
+    }
+}
+
+fn integer(total: u64) -> number_data_point::Value {
+    number_data_point::Value::AsInt(i64::try_from(total).unwrap_or(i64::MAX))
+}
+
+fn resource_attributes(resource: &Resource) -> OtlpResource {
+    let mut attributes = vec![key_value("service.name", &resource.service_name)];
+    if let Some(namespace) = &resource.service_namespace {
+        attributes.push(key_value("service.namespace", namespace));
+    }
+    attributes.push(key_value("service.instance.id", &resource.service_instance_id));
+    OtlpResource { attributes, ..Default::default() }
+}
+
+fn key_value(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) }),
+        ..Default::default()
+    }
+}

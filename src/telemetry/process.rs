@@ -1,0 +1,66 @@
+//! What only this process knows about itself: how its pushes fare and how it watches its sources.
+//!
+//! These counters begin anew with the process; everything that must survive it lives in the ledger.
+
+use std::collections::BTreeMap;
+
+use crate::model::UnixMs;
+
+/// Why an OTLP endpoint did not take a request: a closed list, so that it can be an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExportFailure {
+    /// No connection: refused, reset, unknown host.
+    Connection,
+    /// TLS: unknown authority, wrong name, expired, client certificate refused.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// HTTP 401 or 403, gRPC `UNAUTHENTICATED` or `PERMISSION_DENIED`.
+    Unauthorized,
+    /// HTTP 404, gRPC `UNIMPLEMENTED`: no OTLP receiver there.
+    NotFound,
+    /// HTTP 400 or another refusal of the content.
+    Refused,
+    /// Answered with success, but some points were not taken (`partial_success`).
+    Partial,
+    /// HTTP 429, gRPC `RESOURCE_EXHAUSTED`.
+    Throttled,
+    /// HTTP 5xx, gRPC `UNAVAILABLE` and its like.
+    Unavailable,
+    /// An answer that is not OTLP's.
+    BadAnswer,
+}
+
+impl ExportFailure {
+    /// Returns the value of the `openclaw.reason` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Partial => "partial",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::BadAnswer => "bad_answer",
+        }
+    }
+}
+
+/// How the pushes to one endpoint fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointStats {
+    /// Requests sent.
+    pub attempts: u64,
+    /// Requests not taken, by reason.
+    pub failures: BTreeMap<ExportFailure, u64>,
+    /// Series refused in the last complete push.
+    pub dropped_series: u64,
+    /// When it last took a complete push.
+    pub last_success: Option<UnixMs>,
+    /// Steps of the clock that pushes had to follow backwards.
+    pub clock_steps: u64,
+}
