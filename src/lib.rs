@@ -3,4 +3,6 @@
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
 pub mod model;
+pub mod openclaw;
+pub mod tail;
 pub mod telemetry;

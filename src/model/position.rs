@@ -30,7 +30,7 @@ pub struct LineMark {
     pub hash: u64,
     /// Hash of the line before it; 0 if it was the first line of its file.
     pub previous: u64,
-    /// Its length in bytes without the newline.
+    /// Bytes from its beginning to the position behind it: the line, its newline and blank lines after it.
     pub len: u64,
 }
 

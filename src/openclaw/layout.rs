@@ -1,0 +1,128 @@
+//! Where things stand in a state directory.
+//!
+//! Source: OpenClaw 2026.1.29 to 2026.5.28 put the run logs in `runs/` beside the job list, and the job list at
+//! `cron.store` of `openclaw.json`, by default `cron/jobs.json`. Nothing else of that file is read: it holds
+//! secrets.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Largest `openclaw.json` that is looked at, in bytes.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// The paths of one gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// The directory of the job list.
+    pub cron_dir: PathBuf,
+    /// The job list.
+    pub jobs_file: PathBuf,
+    /// The run logs.
+    pub runs_dir: PathBuf,
+}
+
+/// Why `openclaw.json` could not be used; the default places are then assumed.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// It is there and could not be read.
+    #[error("cannot read {0}: {1}; give this user read access, the default places are assumed meanwhile")]
+    Unreadable(PathBuf, std::io::Error),
+    /// It is not JSON5.
+    #[error("{0} is not valid JSON5; mend it, the default places are assumed meanwhile")]
+    Invalid(PathBuf),
+    /// It is absurdly large.
+    #[error("{0} is larger than 16 MiB and not read; the default places are assumed")]
+    TooLarge(PathBuf),
+}
+
+#[derive(Deserialize)]
+struct Config {
+    cron: Option<Cron>,
+}
+
+#[derive(Deserialize)]
+struct Cron {
+    store: Option<serde_json::Value>,
+}
+
+impl Layout {
+    /// Returns the default places in `state_dir`.
+    #[must_use]
+    pub fn of(state_dir: &Path) -> Self {
+        Self::with_jobs_file(state_dir, &state_dir.join("cron").join("jobs.json"))
+    }
+
+    /// Returns the places that the gateway in `state_dir` uses, with the problem if its configuration could
+    /// not be read. `home` is what `~` stands for in it.
+    pub fn read(state_dir: &Path, home: Option<&Path>) -> (Self, Option<LayoutError>) {
+        match configured_store(state_dir) {
+            Ok(None) => (Self::of(state_dir), None),
+            Ok(Some(store)) => {
+                let file = match (store.strip_prefix("~/"), home) {
+                    (Some(rest), Some(home)) => home.join(rest),
+                    _ => state_dir.join(store),
+                };
+                (Self::with_jobs_file(state_dir, &file), None)
+            }
+            Err(error) => (Self::of(state_dir), Some(error)),
+        }
+    }
+
+    fn with_jobs_file(state_dir: &Path, jobs_file: &Path) -> Self {
+        let cron_dir = jobs_file.parent().unwrap_or(state_dir).to_path_buf();
+        Self {
+            state_dir: state_dir.to_path_buf(),
+            runs_dir: cron_dir.join("runs"),
+            jobs_file: jobs_file.to_path_buf(),
+            cron_dir,
+        }
+    }
+}
+
+fn configured_store(state_dir: &Path) -> Result<Option<String>, LayoutError> {
+    let path = state_dir.join("openclaw.json");
+    match path.metadata() {
+        Ok(metadata) if metadata.len() > MAX_CONFIG_BYTES => return Err(LayoutError::TooLarge(path)),
+        Ok(metadata) if metadata.is_file() => {}
+        _ => return Ok(None),
+    }
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(LayoutError::Unreadable(path, error)),
+    };
+    let config: Config = json5::from_str(&text).map_err(|_| LayoutError::Invalid(path))?;
+    let store = config.cron.and_then(|cron| cron.store);
+    Ok(store.and_then(|store| store.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_s_place_decides_where_the_run_logs_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Path::new("/home/somebody");
+        for (config, expected) in [
+            (None, dir.path().join("cron/runs")),
+            (Some("{ cron: { /* none */ } }"), dir.path().join("cron/runs")),
+            (Some("{ cron: { store: '/data/cron/jobs.json', }, }"), "/data/cron/runs".into()),
+            (Some(r#"{"cron":{"store":"~/c/jobs.json"}}"#), "/home/somebody/c/runs".into()),
+            (Some(r#"{"cron":{"store":7}}"#), dir.path().join("cron/runs")),
+        ] {
+            if let Some(text) = config {
+                std::fs::write(dir.path().join("openclaw.json"), text).unwrap();
+            }
+            let (layout, problem) = Layout::read(dir.path(), Some(home));
+            assert_eq!((layout.runs_dir, problem.is_none()), (expected, true), "{config:?}");
+        }
+        std::fs::write(dir.path().join("openclaw.json"), "{ cron: ").unwrap();
+        let (layout, problem) = Layout::read(dir.path(), None);
+        assert_eq!(layout, Layout::of(dir.path()));
+        assert!(matches!(problem, Some(LayoutError::Invalid(_))));
+    }
+}

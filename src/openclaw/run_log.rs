@@ -1,0 +1,150 @@
+//! The run logs of OpenClaw up to 2026.5.28: `runs/<jobId>.jsonl`, one record a line.
+//!
+//! OpenClaw appends whole lines; when a log exceeds 2,000,000 B it writes the last 2,000 lines to a temporary
+//! file and renames that over the log. With lines of more than 1,000 B this happens at every append. A newer
+//! OpenClaw imports the logs and renames them `*.jsonl.migrated`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::record::{Parsed, is_whole_record, parse_line};
+use crate::model::{Batch, FilePosition, Reject, RejectReason, SourceId, UnixMs};
+use crate::tail::{Line, OpenError, Reader, open_regular};
+
+/// What the attribute `openclaw.source` says of this store.
+pub const SOURCE: &str = "run-log";
+
+/// Bytes that one batch takes up at most, give or take a line: bounds memory and the length of a transaction.
+const BATCH_BYTES: u64 = 1 << 20;
+/// After this time without a newline a whole last record counts all the same: 24 h in milliseconds.
+const UNFINISHED_MS: i64 = 86_400_000;
+
+/// What a name in the directory of run logs is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A run log.
+    Log,
+    /// A run log that a newer OpenClaw has imported.
+    Migrated,
+    /// A temporary file of a prune, or none of ours.
+    Other,
+}
+
+/// Returns what a name is. Temporary files end in `.tmp` or begin with a dot.
+#[must_use]
+pub fn classify(name: &OsStr) -> Name {
+    let name = name.as_encoded_bytes();
+    if name.starts_with(b".") {
+        Name::Other
+    } else if name.ends_with(b".jsonl") {
+        Name::Log
+    } else if name.ends_with(b".jsonl.migrated") {
+        Name::Migrated
+    } else {
+        Name::Other
+    }
+}
+
+/// Returns the source's id: the key of its position.
+#[must_use]
+pub fn source_id(name: &OsStr) -> SourceId {
+    let readable =
+        name.to_str().map_or_else(|| name.as_encoded_bytes().escape_ascii().to_string(), ToOwned::to_owned);
+    SourceId(format!("{SOURCE}/{readable}"))
+}
+
+/// Returns the id that a migrated log had before, so that its position can be taken over.
+#[must_use]
+pub fn id_before_migration(name: &OsStr) -> Option<SourceId> {
+    let id = source_id(name);
+    id.0.strip_suffix(".migrated").map(|before| SourceId(before.to_owned()))
+}
+
+/// What one look at a run log found.
+#[derive(Debug)]
+pub struct Poll {
+    /// What is new; `None` if nothing is.
+    pub batch: Option<Batch>,
+    /// There is more to read at once.
+    pub more: bool,
+    /// An unfinished last line waits for its newline.
+    pub unfinished: bool,
+    /// Bytes read.
+    pub bytes_read: u64,
+}
+
+/// Why a run log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// It could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It could not be read.
+    #[error("cannot read {0}: {1}; it is tried again at its next change and at every sweep")]
+    Read(std::path::PathBuf, io::Error),
+}
+
+/// Looks at one run log and returns what lies behind `from`.
+///
+/// # Errors
+/// See [`PollError`]; nothing is consumed then.
+pub fn poll(
+    reader: &mut Reader,
+    runs_dir: &Path,
+    name: &OsStr,
+    from: Option<FilePosition>,
+    now: UnixMs,
+) -> Result<Poll, PollError> {
+    let file = open_regular(runs_dir, Path::new(name))?;
+    let failed = |error| PollError::Read(runs_dir.join(name), error);
+    let modified = file.metadata().map_err(failed)?.mtime().saturating_mul(1000);
+    let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
+    let source = source_id(name);
+    let (mut runs, mut rejects) = (Vec::new(), Vec::new());
+    let mut take = |line: &[u8]| {
+        parse_line(line, now, |parsed| match parsed {
+            Parsed::Run(run) => runs.push(*run),
+            Parsed::Reject(reason) => {
+                rejects.push(Reject { reason, sample: sample(&source, line.len() as u64) })
+            }
+        });
+    };
+    let mut too_long = Vec::new();
+    let outcome = reader
+        .read(&file, from, BATCH_BYTES, offer_unfinished, |line| match line {
+            Line::Whole(line) => {
+                take(line);
+                true
+            }
+            Line::Unfinished(rest) => {
+                let whole = is_whole_record(rest, now);
+                if whole {
+                    take(rest);
+                }
+                whole
+            }
+            Line::TooLong { bytes } => {
+                too_long.push(bytes);
+                true
+            }
+        })
+        .map_err(failed)?;
+    rejects.extend(
+        too_long
+            .iter()
+            .map(|bytes| Reject { reason: RejectReason::LineTooLong, sample: sample(&source, *bytes) }),
+    );
+    let changed = from != Some(outcome.to) || outcome.gap;
+    let batch = changed.then_some(Batch { source, from, to: outcome.to, runs, rejects, gap: outcome.gap });
+    Ok(Poll { batch, more: outcome.more, unfinished: outcome.unfinished > 0, bytes_read: outcome.bytes_read })
+}
+
+/// Says where a reject was and how long, and nothing of what it said.
+fn sample(source: &SourceId, bytes: u64) -> String {
+    format!("{source}: a line of {bytes} B")
+}
+
+#[cfg(test)]
+mod tests;

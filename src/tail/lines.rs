@@ -1,0 +1,217 @@
+//! Hands out the whole lines behind a position.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::search;
+use crate::model::{FileId, FilePosition, LineMark};
+
+/// Longest line that is handed out, in bytes without its newline.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Size of an ordinary read in bytes.
+const READ_BYTES: usize = 128 << 10;
+
+/// What a reader hands out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line without its newline; may be empty of meaning but never of bytes.
+    Whole(&'a [u8]),
+    /// The end of the file without a newline. Only offered on request; returning `true` consumes it.
+    Unfinished(&'a [u8]),
+    /// A line above [`MAX_LINE_BYTES`], which was stepped over.
+    TooLong {
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+/// What one look at a file found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The position behind the last consumed line.
+    pub to: FilePosition,
+    /// The last consumed line of the previous look was gone.
+    pub gap: bool,
+    /// There is more to read: the look ended at its byte budget.
+    pub more: bool,
+    /// Bytes behind `to` that form an unfinished line.
+    pub unfinished: u64,
+    /// Bytes read, to prove that a look costs what was appended and not what the file holds.
+    pub bytes_read: u64,
+}
+
+/// Reads files, reusing one buffer.
+#[derive(Debug, Default)]
+pub struct Reader {
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// Hands every whole line behind `from` to `on_line`, up to about `budget` bytes, and says where it got.
+    ///
+    /// `offer_unfinished` also offers the unterminated end of the file. What `on_line` returns matters only
+    /// for [`Line::Unfinished`].
+    ///
+    /// # Errors
+    /// Any error of reading; nothing is consumed then that was not handed out before.
+    pub fn read(
+        &mut self,
+        file: &File,
+        from: Option<FilePosition>,
+        budget: u64,
+        offer_unfinished: bool,
+        mut on_line: impl FnMut(Line<'_>) -> bool,
+    ) -> io::Result<Outcome> {
+        let metadata = file.metadata()?;
+        let id = FileId { dev: metadata.dev(), ino: metadata.ino() };
+        let mut outcome = self.start(file, id, metadata.len(), from)?;
+        let mut pass = Pass { position: outcome.to, filled: 0, taken: 0 };
+        let end_at = pass.position.offset.saturating_add(budget);
+        loop {
+            if pass.position.offset >= end_at {
+                outcome.more = true;
+                break;
+            }
+            let read = self.fill(file, &mut pass)?;
+            outcome.bytes_read += read as u64;
+            self.hand_out(&mut pass, &mut on_line);
+            if read == 0 {
+                if offer_unfinished {
+                    self.offer_end(&mut pass, &mut on_line);
+                }
+                break;
+            }
+        }
+        outcome.to = pass.position;
+        outcome.unfinished = pass.position.skipped + (pass.filled - pass.taken) as u64;
+        self.buffer.truncate(READ_BYTES);
+        self.buffer.shrink_to(READ_BYTES);
+        Ok(outcome)
+    }
+
+    /// Finds where to go on: steps 2 to 4 of the module's description.
+    fn start(
+        &mut self,
+        file: &File,
+        id: FileId,
+        size: u64,
+        from: Option<FilePosition>,
+    ) -> io::Result<Outcome> {
+        let fresh = FilePosition { file: id, ..FilePosition::default() };
+        let at = |to, gap, bytes_read| Outcome { to, gap, more: false, unfinished: 0, bytes_read };
+        let Some(from) = from else { return Ok(at(fresh, false, 0)) };
+        let Some(mark) = from.last else {
+            let same = from.file == id && size >= from.offset + from.skipped;
+            return Ok(at(if same { from } else { fresh }, false, 0));
+        };
+        if from.file == id && size >= from.offset + from.skipped {
+            let here = search::is_at(file, from.offset, mark, &mut self.buffer)?;
+            if here {
+                return Ok(at(from, false, mark.len));
+            }
+        }
+        let (found, bytes_read) = search::backwards(file, size, mark)?;
+        Ok(match found {
+            Some(end) => {
+                let last = Some(LineMark { len: end.len, ..mark });
+                at(FilePosition { file: id, offset: end.offset, last, skipped: 0 }, false, bytes_read)
+            }
+            None => at(fresh, true, bytes_read),
+        })
+    }
+
+    /// Reads behind what the buffer holds; returns the number of bytes, 0 at the end of the file.
+    fn fill(&mut self, file: &File, pass: &mut Pass) -> io::Result<usize> {
+        self.buffer.copy_within(pass.taken..pass.filled, 0);
+        pass.filled -= pass.taken;
+        pass.taken = 0;
+        let wanted = (pass.filled + READ_BYTES).max(READ_BYTES);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let at = pass.position.offset + pass.position.skipped + pass.filled as u64;
+        let read = loop {
+            match file.read_at(&mut self.buffer[pass.filled..wanted], at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        pass.filled += read;
+        Ok(read)
+    }
+
+    /// Hands out the whole lines in the buffer and steps over what exceeds the limit.
+    fn hand_out(&self, pass: &mut Pass, on_line: &mut impl FnMut(Line<'_>) -> bool) {
+        while let Some(length) = memchr::memchr(b'\n', &self.buffer[pass.taken..pass.filled]) {
+            let line = &self.buffer[pass.taken..pass.taken + length];
+            pass.taken += length + 1;
+            let length = length as u64;
+            if pass.position.skipped > 0 || line.len() > MAX_LINE_BYTES {
+                on_line(Line::TooLong { bytes: pass.position.skipped + length });
+                pass.position.offset += pass.position.skipped + length + 1;
+                pass.position.skipped = 0;
+                // No hash was kept of it; the next look verifies nothing but the file's identity and length.
+                pass.position.last = None;
+                continue;
+            }
+            let content = trim_line_end(line);
+            if content.is_empty() {
+                pass.position.advance_blank(length + 1);
+                continue;
+            }
+            pass.position.advance(content, length + 1);
+            on_line(Line::Whole(content));
+        }
+        let unfinished = pass.filled - pass.taken;
+        if pass.position.skipped > 0 || unfinished > MAX_LINE_BYTES {
+            pass.position.skipped += unfinished as u64;
+            pass.taken = pass.filled;
+        }
+    }
+
+    fn offer_end(&self, pass: &mut Pass, on_line: &mut impl FnMut(Line<'_>) -> bool) {
+        let rest = &self.buffer[pass.taken..pass.filled];
+        let content = trim_line_end(rest);
+        if pass.position.skipped == 0 && !content.is_empty() && on_line(Line::Unfinished(content)) {
+            pass.position.advance(content, rest.len() as u64);
+            pass.taken = pass.filled;
+        }
+    }
+}
+
+/// The state of one pass over a file: `buffer[taken..filled]` lies behind `position` (and its skipped bytes).
+struct Pass {
+    position: FilePosition,
+    filled: usize,
+    taken: usize,
+}
+
+impl FilePosition {
+    /// Moves behind a line of `span` bytes, its end included.
+    fn advance(&mut self, content: &[u8], span: u64) {
+        let previous = self.last.map_or(0, |mark| mark.hash);
+        self.offset += span;
+        self.last = Some(LineMark { hash: xxh3_64(content), previous, len: span });
+    }
+
+    /// Moves behind an empty line: a rewrite drops those, so they belong to the line before.
+    fn advance_blank(&mut self, span: u64) {
+        self.offset += span;
+        if let Some(mark) = &mut self.last {
+            mark.len += span;
+            if mark.len > 2 * MAX_LINE_BYTES as u64 {
+                self.last = None;
+            }
+        }
+    }
+}
+
+/// Returns a line without the carriage returns and newlines at its end.
+pub(super) fn trim_line_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    &line[..end]
+}

@@ -1,0 +1,116 @@
+//! Finds a line that was consumed before, in a file that may have been rewritten.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::lines::{MAX_LINE_BYTES, trim_line_end};
+use crate::model::LineMark;
+
+/// First block read from the end: holds the usual appended line and the one before it.
+const FIRST_BLOCK_BYTES: u64 = 8 << 10;
+const LARGEST_BLOCK_BYTES: u64 = 256 << 10;
+
+/// Where a line was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Offset behind it.
+    pub offset: u64,
+    /// Bytes from its beginning to that offset.
+    pub len: u64,
+}
+
+/// Returns whether the marked line ends at `offset`.
+pub(super) fn is_at(file: &File, offset: u64, mark: LineMark, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    let (Some(start), Ok(len)) = (offset.checked_sub(mark.len), usize::try_from(mark.len)) else {
+        return Ok(false);
+    };
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    match file.read_exact_at(&mut buffer[..len], start) {
+        Ok(()) => Ok(xxh3_64(trim_line_end(&buffer[..len])) == mark.hash),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks for the marked line from the end of the file backwards. Returns where it was found and the number
+/// of bytes read.
+///
+/// The line before it must be the one that was before it then, unless it now is the first: the same line
+/// may stand in a file twice, and only the first copy was consumed.
+pub(super) fn backwards(file: &File, size: u64, mark: LineMark) -> io::Result<(Option<Found>, u64)> {
+    let mut lines =
+        Backwards { file, start: size, block: FIRST_BLOCK_BYTES, held: Vec::new(), skipping: false };
+    let mut candidate: Option<Found> = None;
+    while let Some((at, span, content)) = lines.next()? {
+        let content = trim_line_end(&content);
+        if content.is_empty() {
+            continue;
+        }
+        let hash = xxh3_64(content);
+        if let Some(found) = candidate.take()
+            && (mark.previous == 0 || hash == mark.previous)
+        {
+            return Ok((Some(found), size - lines.start));
+        }
+        if hash == mark.hash {
+            candidate = Some(Found { offset: at + span, len: span });
+        }
+    }
+    Ok((candidate, size - lines.start))
+}
+
+/// Iterates over the lines of a file from its end, in memory bounded by one line.
+struct Backwards<'a> {
+    file: &'a File,
+    /// Offset of the first byte held.
+    start: u64,
+    block: u64,
+    held: Vec<u8>,
+    /// Whether the end of the held bytes is the head of a line that is too long to be held.
+    skipping: bool,
+}
+
+impl Backwards<'_> {
+    /// Returns the line before: its offset, its length with its newline, and its bytes (empty if too long).
+    fn next(&mut self) -> io::Result<Option<(u64, u64, Vec<u8>)>> {
+        loop {
+            // A newline at the very end closes the line itself, unless that line's end was let go of.
+            let closed = !self.skipping && self.held.last() == Some(&b'\n');
+            let inner = self.held.len() - usize::from(closed);
+            if let Some(newline) = memchr::memrchr(b'\n', &self.held[..inner]) {
+                let line = self.held.split_off(newline + 1);
+                let too_long = std::mem::take(&mut self.skipping);
+                let (at, span) = (self.start + self.held.len() as u64, line.len() as u64);
+                return Ok(Some((at, span, if too_long { Vec::new() } else { line })));
+            }
+            if self.start == 0 {
+                let line = std::mem::take(&mut self.held);
+                let too_long = std::mem::take(&mut self.skipping);
+                return Ok((!line.is_empty())
+                    .then(|| (0, line.len() as u64, if too_long { Vec::new() } else { line })));
+            }
+            if self.held.len() > MAX_LINE_BYTES + 1 {
+                // The line goes on before what is held and is too long already: keep none of it.
+                self.skipping = true;
+                self.held.clear();
+            }
+            self.read_block()?;
+        }
+    }
+
+    fn read_block(&mut self) -> io::Result<()> {
+        let length = self.block.min(self.start);
+        self.block = (self.block * 4).min(LARGEST_BLOCK_BYTES);
+        let mut block = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        self.file.read_exact_at(&mut block, self.start - length)?;
+        block.append(&mut self.held);
+        self.held = block;
+        self.start -= length;
+        Ok(())
+    }
+}
