@@ -135,9 +135,3 @@ metrics! {
     BUILD_INFO = Gauge "openclaw.usage.build.info", "", &[key::VERSION],
         "1; the version of this program is in the label.";
 }
-
-/// Upper bounds of the duration buckets in milliseconds: from a fast call to an hour-long run.
-pub const DURATION_BOUNDS_MS: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000,
-    3_600_000,
-];

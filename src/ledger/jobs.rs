@@ -1,0 +1,83 @@
+//! Keeps what the scheduler says of its jobs, also after it has forgotten them.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::book::Job;
+use super::labels::bounded;
+use super::store::save_job;
+use super::{Ledger, LedgerError, lock};
+use crate::model::{JobDefinition, ScheduleKind};
+
+impl Ledger {
+    /// Takes over the scheduler's list of jobs. Jobs that are no longer on it keep their name. Returns whether
+    /// anything changed.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing changed then.
+    pub fn set_jobs(&mut self, definitions: &[JobDefinition]) -> Result<bool, LedgerError> {
+        if self.book.stale {
+            self.reload()?;
+        }
+        self.book.stale = true;
+        let touched = self.merge_jobs(definitions);
+        self.save_jobs(&touched).map_err(|error| self.failed(error))?;
+        self.book.stale = false;
+        if touched.is_empty() {
+            return Ok(false);
+        }
+        let mut totals = lock(&self.totals);
+        self.book.publish(&mut totals, touched);
+        totals.revision += 1;
+        Ok(true)
+    }
+
+    fn save_jobs(&mut self, touched: &BTreeSet<usize>) -> rusqlite::Result<()> {
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction()?;
+        for job in touched {
+            save_job(&transaction, *job, &self.book.jobs[*job])?;
+        }
+        transaction.commit()
+    }
+
+    fn merge_jobs(&mut self, definitions: &[JobDefinition]) -> BTreeSet<usize> {
+        let mut touched = BTreeSet::new();
+        let mut seen = HashSet::new();
+        for definition in definitions {
+            let at = self.book.job_index.get(&definition.job_id).copied().unwrap_or_else(|| {
+                self.book.jobs.push(Job::default());
+                let at = self.book.jobs.len() - 1;
+                self.book.job_index.insert(definition.job_id.clone(), at);
+                at
+            });
+            seen.insert(at);
+            let job = &mut self.book.jobs[at];
+            let before = (job.facts.clone(), job.schedule, job.defined_agent.clone());
+            job.facts.job_id.clone_from(&definition.job_id);
+            job.facts.name = bounded(&definition.name);
+            job.facts.defined = true;
+            job.facts.enabled = definition.enabled;
+            job.facts.next_run = definition.next_run_at;
+            if definition.schedule != ScheduleKind::Unknown {
+                job.schedule = definition.schedule;
+            }
+            job.defined_agent.clone_from(&definition.agent);
+            if definition.agent.is_some() {
+                job.facts.agent.clone_from(&definition.agent);
+            }
+            if before != (job.facts.clone(), job.schedule, job.defined_agent.clone()) {
+                touched.insert(at);
+            }
+        }
+        for (at, job) in self.book.jobs.iter_mut().enumerate() {
+            if job.facts.defined && !seen.contains(&at) {
+                job.facts.defined = false;
+                job.facts.next_run = None;
+                touched.insert(at);
+            }
+        }
+        touched
+    }
+}

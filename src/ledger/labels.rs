@@ -1,0 +1,93 @@
+//! Under which labels a run is counted.
+//!
+//! Bounded by construction: one-shot jobs share one id, and beyond the configured number of jobs the rest
+//! share another. Once counted, a job keeps its kind of label.
+
+use crate::model::{Run, ScheduleKind};
+
+/// Longest name that becomes a label value, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+/// How a job appears in labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum JobLabel {
+    /// No run of it was counted yet.
+    #[default]
+    Undecided = 0,
+    /// Under its own id and name.
+    Own = 1,
+    /// As one of the one-shot jobs.
+    OneShot = 2,
+    /// As one of the jobs above the limit.
+    Other = 3,
+}
+
+impl JobLabel {
+    /// Returns the value with this number, as it is stored.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Undecided, Self::Own, Self::OneShot, Self::Other].get(usize::from(code)).copied()
+    }
+}
+
+/// A set of labels: the attributes that all series of a run share. Empty: not known, and left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels {
+    /// Job id, `one-shot` or `other`.
+    pub job_id: String,
+    /// Job name at the time of counting.
+    pub job_name: String,
+    /// Agent id.
+    pub agent: String,
+    /// Provider id.
+    pub provider: String,
+    /// Model id.
+    pub model: String,
+}
+
+impl Labels {
+    /// Returns the labels of a run. What the record leaves open stays empty, but for the agent, which the job
+    /// settles.
+    pub fn of(run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
+        let (job_id, job_name) = match label {
+            JobLabel::Own | JobLabel::Undecided => (run.key.job_id.clone(), bounded(name)),
+            JobLabel::OneShot => ("one-shot".to_owned(), String::new()),
+            JobLabel::Other => ("other".to_owned(), String::new()),
+        };
+        let text = |value: Option<&str>| bounded(value.unwrap_or_default());
+        Self {
+            job_id,
+            job_name,
+            agent: text(run.agent.as_deref().or(agent)),
+            provider: text(run.provider.as_deref()),
+            model: text(run.model.as_deref()),
+        }
+    }
+}
+
+/// Cuts a text to what a label may hold.
+pub fn bounded(text: &str) -> String {
+    text.chars().take(MAX_NAME_CHARS).collect()
+}
+
+/// Decides how a job appears, at its first counted run.
+///
+/// A job that the scheduler no longer knows and whose record names no next run was a one-shot job: OpenClaw
+/// deletes those after their run, and every other record says when the next run is due.
+pub fn decide(
+    schedule: ScheduleKind,
+    defined: bool,
+    run: &Run,
+    own_jobs: usize,
+    max_jobs: usize,
+) -> JobLabel {
+    let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && run.next_run_at.is_none();
+    if schedule == ScheduleKind::OneShot || forgotten_one_shot {
+        JobLabel::OneShot
+    } else if own_jobs < max_jobs {
+        JobLabel::Own
+    } else {
+        JobLabel::Other
+    }
+}

@@ -1,0 +1,229 @@
+//! The durable count: all SQL of ours.
+//!
+//! One transaction per batch moves the position, the runs and the counters together, or nothing:
+//!
+//! | A record arrives | Outcome |
+//! |---|---|
+//! | key unknown | insert, count |
+//! | key known, same content | nothing (`duplicate`) |
+//! | key known, better provenance or a missing field now known | update, count the difference |
+//! | key known, contradicting value of equal standing | keep the first, count `conflict` |
+//! | key older than what retention has folded away | nothing (`expired`) |
+//! | not countable | reject with its reason; the position moves on |
+//!
+//! Invariants: one writer per ledger; exported counters never fall; what readers of [`Totals`] see has been
+//! committed. Deliberately absent: where records come from and where totals go.
+
+mod apply;
+mod book;
+mod endpoints;
+mod fold;
+mod jobs;
+mod labels;
+mod merge;
+mod open;
+mod read;
+mod schema;
+mod store;
+mod totals;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+
+use crate::model::UnixMs;
+
+pub use apply::Applied;
+pub use labels::{JobLabel, Labels};
+pub use merge::Outcome;
+pub use open::{OpenOptions, Opened, Origin, set_aside};
+pub use read::{LedgerReader, Summary};
+pub use totals::{
+    Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind, SharedTotals, SourceFacts, Totals,
+};
+
+/// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
+/// point at its start lies one interval before its first value.
+pub const ZERO_LEAD_MS: i64 = 15_000;
+/// How old a series' first run may be for a zero point to precede it: 55 min in milliseconds. Prometheus takes
+/// samples of up to one hour ago; older history must not appear as fresh usage.
+pub const FRESH_MS: i64 = 55 * 60_000;
+
+/// Why the ledger could not do its job. Nothing has moved then.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process writes to it.
+    #[error(
+        "the ledger {path} is in use by another process; stop that one, or give this one its own with --ledger"
+    )]
+    InUse {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the ledger {path} has schema {found}, this version knows {known}; run the newer version, or move the file aside to rebuild from the sources"
+    )]
+    Newer {
+        /// The ledger.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// It is an SQLite database of something else.
+    #[error("{path} is a database, but no ledger of openclaw-usage; give another path with --ledger")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It belongs to another gateway.
+    #[error(
+        "the ledger {path} belongs to the gateway {found:?}, not {given:?}; give this gateway its own with --ledger, or leave out --gateway"
+    )]
+    OtherGateway {
+        /// The ledger.
+        path: PathBuf,
+        /// The gateway in it.
+        found: String,
+        /// The gateway asked for.
+        given: String,
+    },
+    /// It is damaged.
+    #[error("the ledger {path} is damaged: {detail}; `serve` moves it aside and rebuilds from the sources")]
+    Corrupt {
+        /// The ledger.
+        path: PathBuf,
+        /// SQLite's finding.
+        detail: String,
+    },
+    /// There is no ledger to read.
+    #[error("there is no ledger at {path}; `serve` makes one")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The directory or file cannot be written.
+    #[error(
+        "cannot write the ledger {path}: {detail}; make the directory writable for this user, or give another with --ledger"
+    )]
+    NotWritable {
+        /// The ledger.
+        path: PathBuf,
+        /// The system's word.
+        detail: String,
+    },
+    /// The disk is full.
+    #[error(
+        "cannot write the ledger {path}: the disk is full; free some space, counting goes on by itself then"
+    )]
+    DiskFull {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// The batch does not begin where the source was left.
+    #[error("the batch of {source_id} does not begin at the stored position; it is read again from there")]
+    Position {
+        /// The source.
+        source_id: String,
+    },
+    /// Anything else that SQLite says.
+    #[error("the ledger {path} failed: {source}; the last batch was not counted and is tried again")]
+    Sqlite {
+        /// The ledger.
+        path: PathBuf,
+        /// SQLite's error.
+        source: rusqlite::Error,
+    },
+}
+
+impl LedgerError {
+    /// Sorts an error of SQLite's into what the operator can do about it.
+    fn of(path: &Path, error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+            PermissionDenied, ReadOnly,
+        };
+        let path = path.to_path_buf();
+        match error.sqlite_error_code() {
+            Some(DiskFull) => Self::DiskFull { path },
+            Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt { path, detail: error.to_string() },
+            Some(ReadOnly | CannotOpen | PermissionDenied) => {
+                Self::NotWritable { path, detail: error.to_string() }
+            }
+            Some(DatabaseBusy | DatabaseLocked) => Self::InUse { path },
+            _ => Self::Sqlite { path, source: error },
+        }
+    }
+}
+
+/// The one writer of a ledger.
+pub struct Ledger {
+    path: PathBuf,
+    connection: Connection,
+    /// Held for as long as the ledger is open; unlocked by the system when the process ends.
+    _lock: std::fs::File,
+    /// The file that the connection writes to, to notice its deletion.
+    file: crate::model::FileId,
+    book: book::Book,
+    totals: SharedTotals,
+}
+
+impl Ledger {
+    /// Returns the totals, which follow every commit.
+    #[must_use]
+    pub fn totals(&self) -> SharedTotals {
+        Arc::clone(&self.totals)
+    }
+
+    /// Returns the gateway's persisted name.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.book.gateway
+    }
+
+    /// Returns where the ledger is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> LedgerError {
+        LedgerError::of(&self.path, error)
+    }
+
+    /// Brings what is held in memory back to what is committed, after a transaction that was rolled back.
+    fn reload(&mut self) -> Result<(), LedgerError> {
+        let (book, totals) =
+            store::load(&self.connection).map_err(|error| LedgerError::of(&self.path, error))?;
+        let settings = self.book.settings;
+        self.book = book;
+        self.book.settings = settings;
+        totals::replace(&self.totals, totals);
+        Ok(())
+    }
+
+    /// Puts the file back if somebody deleted it: everything committed is still at hand until it is closed.
+    /// Returns whether that was so.
+    ///
+    /// # Errors
+    /// The copy could not be written.
+    pub fn restore_if_deleted(&mut self) -> Result<bool, LedgerError> {
+        if open::file_id(&self.path).is_some_and(|id| id == self.file) {
+            return Ok(false);
+        }
+        open::restore(self)?;
+        Ok(true)
+    }
+}
+
+fn lock(totals: &Mutex<Totals>) -> std::sync::MutexGuard<'_, Totals> {
+    totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The day of a time, counted from 1970-01-01 in UTC: the unit of folding.
+const fn utc_day(at: UnixMs) -> i64 {
+    at.0.div_euclid(86_400_000)
+}

@@ -1,0 +1,231 @@
+//! Opens, checks, sets aside and restores the ledger's file.
+
+use std::fs::{DirBuilder, File, OpenOptions as FileOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+
+use super::book::Settings;
+use super::{Ledger, LedgerError, schema, store};
+use crate::model::{FileId, UnixMs};
+
+/// The gateway's name when nobody gives one.
+const DEFAULT_GATEWAY: &str = "openclaw";
+
+/// What the operator decides about the ledger.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The gateway's name; `None`: the one in the ledger, else `openclaw`.
+    pub gateway: Option<String>,
+    /// How many jobs appear under their own id.
+    pub max_jobs: usize,
+    /// Whether each commit waits for the disk (`synchronous = FULL`).
+    pub full_sync: bool,
+}
+
+/// Where an opened ledger comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there.
+    Existing,
+    /// The first one in this place.
+    New,
+    /// There was one in this place and it is gone: rows are rebuilt from the sources, and what is exported counts
+    /// from now on, since servers already have what was before.
+    Rebuilt,
+}
+
+/// An opened ledger.
+pub struct Opened {
+    /// The writer.
+    pub ledger: Ledger,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Ledger {
+    /// Opens or makes the ledger at `path`, as its only writer.
+    ///
+    /// # Errors
+    /// See [`LedgerError`]; on [`LedgerError::Corrupt`] the file can be [`set_aside`] and opened anew.
+    pub fn open(path: &Path, options: &OpenOptions, now: UnixMs) -> Result<Opened, LedgerError> {
+        make_directory(path)?;
+        let (mut lock, used_before) = lock_file(path)?;
+        let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        if exists && !used_before {
+            refuse_other_files(path)?;
+        }
+        let origin = match (exists, used_before) {
+            (true, _) => Origin::Existing,
+            (false, true) => Origin::Rebuilt,
+            (false, false) => Origin::New,
+        };
+        let connection = prepare(path, options, origin, now)?;
+        if !used_before {
+            // From here on an absent ledger is a lost one.
+            lock.write_all(b"openclaw-usage\n").map_err(|error| not_writable(path, &error))?;
+        }
+        let (mut book, totals) = store::load(&connection).map_err(|error| LedgerError::of(path, error))?;
+        book.settings = Settings { max_jobs: options.max_jobs };
+        let file = file_id(path).unwrap_or_default();
+        let totals = Arc::new(Mutex::new(totals));
+        let ledger = Self { path: path.into(), connection, _lock: lock, file, book, totals };
+        Ok(Opened { ledger, origin })
+    }
+}
+
+fn prepare(
+    path: &Path,
+    options: &OpenOptions,
+    origin: Origin,
+    now: UnixMs,
+) -> Result<Connection, LedgerError> {
+    let failed = |error| LedgerError::of(path, error);
+    let mut connection = connect(path, options.full_sync).map_err(failed)?;
+    if origin == Origin::Existing {
+        check(&connection, path)?;
+    }
+    schema::migrate(&mut connection).map_err(failed)?;
+    settle_gateway(&connection, path, options)?;
+    if origin == Origin::Rebuilt {
+        store::set_meta(&connection, "count_from_ms", now.0).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Everything can be replayed from the sources while they last, so a commit need not wait for the disk.
+    connection.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -2_000)?;
+    Ok(connection)
+}
+
+/// Refuses what is no ledger, is newer, or is damaged.
+fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let failed = |error| LedgerError::of(path, error);
+    let found = schema::version(connection).map_err(failed)?;
+    let application = schema::application_id(connection).map_err(failed)?;
+    if application != schema::APPLICATION_ID && (application != 0 || found != 0) {
+        return Err(LedgerError::Foreign { path: path.into() });
+    }
+    if found > schema::known_version() {
+        return Err(LedgerError::Newer { path: path.into(), found, known: schema::known_version() });
+    }
+    let verdict: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict == "ok" { Ok(()) } else { Err(LedgerError::Corrupt { path: path.into(), detail: verdict }) }
+}
+
+fn settle_gateway(connection: &Connection, path: &Path, options: &OpenOptions) -> Result<(), LedgerError> {
+    let failed = |error| LedgerError::of(path, error);
+    let found: Option<String> = store::meta(connection, "gateway").map_err(failed)?;
+    match (found, &options.gateway) {
+        (Some(found), Some(given)) if found != *given => {
+            Err(LedgerError::OtherGateway { path: path.into(), found, given: given.clone() })
+        }
+        (Some(_), _) => Ok(()),
+        (None, given) => {
+            let name = given.as_deref().unwrap_or(DEFAULT_GATEWAY);
+            store::set_meta(connection, "gateway", name).map_err(failed)
+        }
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), LedgerError> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| not_writable(path, &error))
+}
+
+/// Takes the lock. Returns it with whether a ledger was in use here before.
+fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
+    let mut file = FileOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(beside(path, ".lock"))
+        .map_err(|error| not_writable(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path: path.into() }),
+        Err(TryLockError::Error(error)) => return Err(not_writable(path, &error)),
+    }
+    let mut mark = String::new();
+    // Anything unreadable in it is a mark as well.
+    let used_before = !matches!(file.read_to_string(&mut mark), Ok(0));
+    Ok((file, used_before))
+}
+
+/// Refuses a file that was there before any ledger: it is somebody else's and must not be touched.
+fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
+    let mut head = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(not_writable(path, &error)),
+        Ok(()) if head == *b"SQLite format 3\0" => Ok(()),
+        _ => Err(LedgerError::Foreign { path: path.into() }),
+    }
+}
+
+fn not_writable(path: &Path, error: &std::io::Error) -> LedgerError {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return LedgerError::DiskFull { path: path.into() };
+    }
+    LedgerError::NotWritable { path: path.into(), detail: error.to_string() }
+}
+
+/// Moves a damaged ledger out of the way. Returns where it is now.
+///
+/// # Errors
+/// It could not be renamed.
+pub fn set_aside(path: &Path, now: UnixMs) -> std::io::Result<PathBuf> {
+    let aside = beside(path, &format!(".corrupt-{}", now.0));
+    std::fs::rename(path, &aside)?;
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::rename(beside(path, suffix), beside(&aside, suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// Writes a deleted ledger out again from the connection that still holds it, and goes on with the new file.
+pub(super) fn restore(ledger: &mut Ledger) -> Result<(), LedgerError> {
+    let path = ledger.path.clone();
+    let failed = |error| LedgerError::of(&path, error);
+    if path.exists() {
+        return Err(LedgerError::Foreign { path });
+    }
+    // The old log and index belong to the deleted file; a new database must not find them.
+    for suffix in ["-wal", "-shm"] {
+        _ = std::fs::remove_file(beside(&path, suffix));
+    }
+    make_directory(&path)?;
+    let synchronous: i64 =
+        ledger.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(failed)?;
+    ledger.connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]).map_err(failed)?;
+    ledger.connection = connect(&path, synchronous >= 2).map_err(failed)?;
+    ledger.file = file_id(&path).unwrap_or_default();
+    Ok(())
+}
+
+/// Returns the identity of the file at `path`.
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    path.metadata().ok().map(|metadata| FileId { dev: metadata.dev(), ino: metadata.ino() })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

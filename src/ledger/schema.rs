@@ -1,0 +1,80 @@
+//! The tables, as an append-only list of migrations counted by `user_version`.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks a database as a ledger of ours: "OCUS".
+pub const APPLICATION_ID: i64 = 0x4f43_5553;
+
+/// Each entry takes the schema from its index to the next version. Never change one that was released.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
+    -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
+    CREATE TABLE job (
+        id INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '', agent TEXT,
+        last_agent TEXT, schedule INTEGER NOT NULL DEFAULT 0, label INTEGER NOT NULL DEFAULT 0,
+        defined INTEGER NOT NULL DEFAULT 0, enabled INTEGER NOT NULL DEFAULT 1, next_run_ms INTEGER,
+        last_run_ms INTEGER, last_success_ms INTEGER, consecutive_errors INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    -- A set of labels under which runs were counted.
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, job_id TEXT NOT NULL, job_name TEXT NOT NULL, agent TEXT NOT NULL,
+        provider TEXT NOT NULL, model TEXT NOT NULL, UNIQUE (job_id, job_name, agent, provider, model)
+    ) STRICT;
+    -- at: start in ms * 2, or the time of the record * 2 + 1. recorded: ms from there to the record.
+    -- facts: status, reason, delivery and provenance, packed; see store.rs.
+    CREATE TABLE run (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, recorded INTEGER NOT NULL, duration_ms INTEGER,
+        labels INTEGER NOT NULL, facts INTEGER NOT NULL, input INTEGER, output INTEGER, cache_read INTEGER,
+        cache_write INTEGER, PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    -- Runs that retention has folded away, per UTC day.
+    CREATE TABLE daily (
+        day INTEGER NOT NULL, labels INTEGER NOT NULL, facts INTEGER NOT NULL, runs INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+        cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, PRIMARY KEY (day, labels, facts)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE position (
+        source TEXT PRIMARY KEY, dev INTEGER NOT NULL, ino INTEGER NOT NULL, byte_offset INTEGER NOT NULL,
+        last_hash INTEGER, last_previous INTEGER, last_len INTEGER, skipped INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE series (
+        seq INTEGER PRIMARY KEY, labels INTEGER NOT NULL, kind INTEGER NOT NULL, start_ms INTEGER NOT NULL,
+        live INTEGER NOT NULL, changed_ms INTEGER NOT NULL, true_total INTEGER NOT NULL,
+        exported_total INTEGER NOT NULL
+    ) STRICT;
+    -- Pairs of true and exported counts per bucket, as little-endian 64-bit integers.
+    CREATE TABLE histogram (seq INTEGER PRIMARY KEY, buckets BLOB NOT NULL) STRICT;
+    CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+    CREATE TABLE reject (reason TEXT PRIMARY KEY, sample TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    CREATE TABLE endpoint (
+        name TEXT PRIMARY KEY, registered_seq INTEGER NOT NULL, introduced_seq INTEGER NOT NULL,
+        pending_zero_ms INTEGER, last_stamp_ms INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+"];
+
+/// The version that this program writes.
+pub fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Returns the schema version of a database; 0 for a new one.
+pub fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Returns the mark of the program that a database belongs to; 0 if it carries none.
+pub fn application_id(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA application_id", [], |row| row.get(0))
+}
+
+/// Brings the schema up to date in one exclusive transaction.
+pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let from = usize::try_from(version(&transaction)?).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(from) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known_version())?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}

@@ -1,0 +1,182 @@
+//! The committed totals in memory: what is exported.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::labels::{JobLabel, Labels};
+use super::merge::Outcome;
+use crate::model::{Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance};
+
+/// Totals that the writer keeps and others read.
+pub type SharedTotals = Arc<Mutex<Totals>>;
+
+/// Number of buckets of the duration histogram: one more than its bounds.
+pub const BUCKETS: usize = DURATION_BOUNDS_MS.len() + 1;
+
+/// Upper bounds of the duration buckets in milliseconds: from a fast call to an hour-long run.
+pub const DURATION_BOUNDS_MS: [u64; 14] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000,
+    3_600_000,
+];
+
+/// What a series counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SeriesKind {
+    /// Tokens of one kind.
+    Tokens(TokenKind),
+    /// Durations in milliseconds.
+    Duration,
+    /// Runs that ended so.
+    Runs(Status, Reason),
+}
+
+impl SeriesKind {
+    /// Returns the number under which the kind is stored.
+    pub(super) const fn code(self) -> i64 {
+        match self {
+            Self::Tokens(kind) => kind as i64,
+            Self::Duration => 8,
+            Self::Runs(status, reason) => 16 + status as i64 * 16 + reason as i64,
+        }
+    }
+
+    /// Returns the kind with this number.
+    pub(super) fn from_code(code: i64) -> Option<Self> {
+        let code = u8::try_from(code).ok()?;
+        match code {
+            0..4 => TokenKind::ALL.get(usize::from(code)).copied().map(Self::Tokens),
+            8 => Some(Self::Duration),
+            16..80 => {
+                Some(Self::Runs(Status::from_code((code - 16) / 16)?, Reason::from_code((code - 16) % 16)?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Bucket counts of a duration series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// What is true.
+    pub truth: [u64; BUCKETS],
+    /// What is exported: never less than it ever was.
+    pub exported: [u64; BUCKETS],
+}
+
+/// One exported series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Its number, from 1 in the order of creation.
+    pub seq: u64,
+    /// Index of its labels in [`Totals::labels`].
+    pub labels: usize,
+    /// What it counts.
+    pub kind: SeriesKind,
+    /// Its start time: its creation less [`ZERO_LEAD_MS`](super::ZERO_LEAD_MS); never changes.
+    pub start: UnixMs,
+    /// Whether its first run was fresh when it was counted.
+    pub live: bool,
+    /// When it last changed.
+    pub changed: UnixMs,
+    /// Revision of the totals at which it last changed.
+    pub revision: u64,
+    /// The total that is true.
+    pub true_total: u64,
+    /// The total that is exported: `max(exported, true)` at every change.
+    pub exported_total: u64,
+    /// Buckets, of a duration series.
+    pub histogram: Option<Box<Histogram>>,
+}
+
+/// Counts of what became of input. Durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records by outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Rejects by reason.
+    pub rejects: BTreeMap<RejectReason, u64>,
+    /// Runs by how their usage is known.
+    pub provenance: BTreeMap<UsageProvenance, u64>,
+    /// Per kind of store.
+    pub sources: BTreeMap<String, SourceFacts>,
+}
+
+/// What is known of one kind of store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// Files whose last consumed line was gone.
+    pub gaps: u64,
+    /// When OpenClaw wrote the newest record; `None` before the first.
+    pub last_record: Option<UnixMs>,
+    /// Milliseconds from the writing of the newest record to its commit.
+    pub lag_ms: Option<i64>,
+}
+
+/// What is shown of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFacts {
+    /// OpenClaw's id.
+    pub job_id: String,
+    /// Its last known name.
+    pub name: String,
+    /// Its agent: as defined, else as last seen.
+    pub agent: Option<String>,
+    /// How it appears in labels.
+    pub label: JobLabel,
+    /// Whether the scheduler still knows it.
+    pub defined: bool,
+    /// Whether the scheduler considers it.
+    pub enabled: bool,
+    /// When it runs next.
+    pub next_run: Option<UnixMs>,
+    /// When its newest run started.
+    pub last_run: Option<UnixMs>,
+    /// When its newest successful run started.
+    pub last_success: Option<UnixMs>,
+    /// Failed runs since then.
+    pub consecutive_errors: u64,
+}
+
+/// Everything that is exported and derives from the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Grows with every commit that changed something.
+    pub revision: u64,
+    /// All series; `series[seq - 1]` has number `seq`.
+    pub series: Vec<Series>,
+    /// The label sets.
+    pub labels: Vec<Arc<Labels>>,
+    /// The jobs.
+    pub jobs: Vec<JobFacts>,
+    /// What became of input.
+    pub counters: Counters,
+}
+
+impl Totals {
+    /// Returns the number of the newest series; 0 if there is none.
+    #[must_use]
+    pub fn newest_seq(&self) -> u64 {
+        self.series.last().map_or(0, |series| series.seq)
+    }
+
+    /// Returns by how much exported counters exceed the truth after corrections downwards.
+    #[must_use]
+    pub fn excess(&self) -> u64 {
+        self.series.iter().map(|series| series.exported_total - series.true_total).sum()
+    }
+}
+
+/// Puts freshly loaded totals in place. Readers see a revision that has grown, so that nothing is missed.
+pub(super) fn replace(shared: &Mutex<Totals>, mut totals: Totals) {
+    let mut guard = super::lock(shared);
+    totals.revision = guard.revision + 1;
+    for series in &mut totals.series {
+        series.revision = totals.revision;
+    }
+    *guard = totals;
+}
+
+/// Returns the index of the bucket that holds `duration_ms`.
+pub(super) fn bucket(duration_ms: u64) -> usize {
+    DURATION_BOUNDS_MS.partition_point(|bound| *bound < duration_ms)
+}
