@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::book::Job;
-use super::labels::bounded;
+use super::labels::{JobLabel, bounded, by_schedule};
 use super::store::save_job;
 use super::{Ledger, LedgerError, lock};
 use crate::model::{JobDefinition, ScheduleKind};
@@ -45,6 +45,7 @@ impl Ledger {
     fn merge_jobs(&mut self, definitions: &[JobDefinition]) -> BTreeSet<usize> {
         let mut touched = BTreeSet::new();
         let mut seen = HashSet::new();
+        let (mut own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
         for definition in definitions {
             let at = self.book.job_index.get(&definition.job_id).copied().unwrap_or_else(|| {
                 self.book.jobs.push(Job::default());
@@ -62,6 +63,10 @@ impl Ledger {
             job.facts.next_run = definition.next_run_at;
             if definition.schedule != ScheduleKind::Unknown {
                 job.schedule = definition.schedule;
+                if job.facts.label == JobLabel::Undecided {
+                    job.facts.label = by_schedule(job.schedule, own_jobs, max_jobs);
+                    own_jobs += usize::from(job.facts.label == JobLabel::Own);
+                }
             }
             job.defined_agent.clone_from(&definition.agent);
             if definition.agent.is_some() {

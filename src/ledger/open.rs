@@ -90,6 +90,9 @@ fn prepare(
     }
     schema::migrate(&mut connection).map_err(failed)?;
     settle_gateway(&connection, path, options)?;
+    if origin != Origin::Existing {
+        store::set_meta(&connection, "created_ms", now.0).map_err(failed)?;
+    }
     if origin == Origin::Rebuilt {
         store::set_meta(&connection, "count_from_ms", now.0).map_err(failed)?;
     }

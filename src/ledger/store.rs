@@ -107,7 +107,8 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
         jobs,
         labels,
     };
-    let mut totals = Totals { revision: 1, series, ..Totals::default() };
+    let created = UnixMs(meta(connection, "created_ms")?.unwrap_or_default());
+    let mut totals = Totals { revision: 1, created, series, ..Totals::default() };
     book.publish(&mut totals, 0..book.jobs.len());
     Ok((book, totals))
 }

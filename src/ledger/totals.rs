@@ -142,6 +142,8 @@ pub struct JobFacts {
 pub struct Totals {
     /// Grows with every commit that changed something.
     pub revision: u64,
+    /// When the ledger was made: the start time of its own counters.
+    pub created: UnixMs,
     /// All series; `series[seq - 1]` has number `seq`.
     pub series: Vec<Series>,
     /// The label sets.

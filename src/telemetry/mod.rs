@@ -5,11 +5,14 @@
 //! absent: sockets, clocks, and OpenTelemetry's SDK, whose instruments stamp points themselves and begin
 //! anew at every start.
 
+mod build;
 pub mod catalogue;
 pub mod names;
 pub mod otlp;
 mod process;
 mod snapshot;
+pub mod text;
 
-pub use process::{EndpointStats, ExportFailure};
+pub use build::SnapshotBuilder;
+pub use process::{EndpointStats, ExportFailure, ProcessState, SourceState};
 pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};

@@ -64,3 +64,29 @@ pub struct EndpointStats {
     /// Steps of the clock that pushes had to follow backwards.
     pub clock_steps: u64,
 }
+
+/// One kind of store, as this process finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// The value of the `openclaw.source` attribute.
+    pub name: &'static str,
+    /// Whether it is there and readable.
+    pub up: bool,
+    /// How its changes are noticed; `None` before it was looked at.
+    pub watch: Option<&'static str>,
+}
+
+/// What only this process knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessState {
+    /// When it started.
+    pub start: UnixMs,
+    /// Its stores.
+    pub sources: Vec<SourceState>,
+    /// Its push endpoints by name.
+    pub endpoints: Vec<(String, EndpointStats)>,
+    /// Size of the ledger's file in bytes.
+    pub ledger_bytes: u64,
+    /// Whether the last commit succeeded.
+    pub ledger_writable: bool,
+}

@@ -1,0 +1,296 @@
+//! Totals to points.
+
+use std::sync::Arc;
+
+use super::catalogue::{self as metrics, Metric, key};
+use super::process::ProcessState;
+use super::snapshot::{HistogramValue, Point, SeriesFacts, SharedAttributes, Snapshot, Value};
+use crate::ledger::{DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals};
+use crate::model::{RejectReason, UnixMs, UsageProvenance};
+
+/// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
+/// its old total.
+const IDLE_MS: i64 = 7 * 86_400_000;
+
+/// Builds snapshots; remembers the attributes of label sets, which never change.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    attributes: Vec<SharedAttributes>,
+}
+
+impl SnapshotBuilder {
+    /// Returns all points of this moment. A pure function of its arguments.
+    pub fn build(&mut self, totals: &Totals, process: &ProcessState, now: UnixMs) -> Snapshot {
+        let known = self.attributes.len();
+        self.attributes.extend(totals.labels[known..].iter().map(|labels| attributes(labels)));
+        let (mut tokens, mut durations, mut runs, mut idle) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for series in &totals.series {
+            if now.since(series.changed) > IDLE_MS {
+                idle += 1;
+                continue;
+            }
+            let point = self.series_point(series);
+            match series.kind {
+                SeriesKind::Tokens(_) => tokens.push(point),
+                SeriesKind::Duration => durations.push(point),
+                SeriesKind::Runs(..) => runs.push(point),
+            }
+        }
+        let mut points = tokens;
+        points.append(&mut durations);
+        points.append(&mut runs);
+        job_points(totals, now, &mut points);
+        Own { points: &mut points, totals }.all(process, idle);
+        Snapshot {
+            points,
+            revision: totals.revision,
+            newest_seq: totals.newest_seq(),
+            process_start: process.start,
+        }
+    }
+
+    fn series_point(&self, series: &Series) -> Point {
+        let (metric, own, value) = match series.kind {
+            SeriesKind::Tokens(kind) => (
+                &metrics::TOKENS,
+                [Some((key::TOKEN, kind.as_str())), None],
+                Value::Counter(series.exported_total),
+            ),
+            SeriesKind::Runs(status, reason) => (
+                &metrics::RUNS,
+                [Some((key::STATUS, status.as_str())), Some((key::REASON, reason.as_str()))],
+                Value::Counter(series.exported_total),
+            ),
+            SeriesKind::Duration => {
+                let counts = series.histogram.as_ref().map_or_else(Vec::new, |h| h.exported.to_vec());
+                let value =
+                    HistogramValue { bounds: &DURATION_BOUNDS_MS, counts, sum: series.exported_total };
+                (&metrics::RUN_DURATION, [None, None], Value::Histogram(value))
+            }
+        };
+        Point {
+            metric,
+            shared: Arc::clone(&self.attributes[series.labels]),
+            own,
+            value,
+            series: Some(SeriesFacts {
+                seq: series.seq,
+                start: series.start,
+                live: series.live,
+                revision: series.revision,
+            }),
+        }
+    }
+}
+
+fn attributes(labels: &Labels) -> SharedAttributes {
+    [
+        (key::CHANNEL, "cron"),
+        (key::AGENT, labels.agent.as_str()),
+        (key::PROVIDER, labels.provider.as_str()),
+        (key::MODEL, labels.model.as_str()),
+        (key::JOB_ID, labels.job_id.as_str()),
+        (key::JOB_NAME, labels.job_name.as_str()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key, value.to_owned()))
+    .collect()
+}
+
+/// Appends the gauges of every job that appears under its own id and is defined or ran lately.
+fn job_points(totals: &Totals, now: UnixMs, points: &mut Vec<Point>) {
+    let recent = |job: &JobFacts| job.last_run.is_some_and(|at| now.since(at) <= IDLE_MS);
+    let shown: Vec<(&JobFacts, SharedAttributes)> = totals
+        .jobs
+        .iter()
+        .filter(|job| job.label == JobLabel::Own && (job.defined || recent(job)))
+        .map(|job| (job, job_attributes(job)))
+        .collect();
+    let seconds = |at: Option<UnixMs>| at.map(UnixMs::as_unix_seconds);
+    #[expect(clippy::cast_precision_loss, reason = "a streak stays far below 2^53")]
+    let families: [(&'static Metric, &dyn Fn(&JobFacts) -> Option<f64>); 5] = [
+        (&metrics::JOB_LAST_RUN, &|job| seconds(job.last_run)),
+        (&metrics::JOB_LAST_SUCCESS, &|job| seconds(job.last_success)),
+        (&metrics::JOB_NEXT_RUN, &|job| seconds(job.next_run.filter(|_| job.defined && job.enabled))),
+        (&metrics::JOB_CONSECUTIVE_ERRORS, &|job| Some(job.consecutive_errors as f64)),
+        (&metrics::JOB_INFO, &|job| job.defined.then_some(1.0)),
+    ];
+    for (metric, value) in families {
+        points.extend(shown.iter().filter_map(|(job, attributes)| {
+            Some(gauge(metric, Arc::clone(attributes), [None, None], value(job)?))
+        }));
+    }
+}
+
+fn job_attributes(job: &JobFacts) -> SharedAttributes {
+    [
+        (key::CHANNEL, "cron"),
+        (key::AGENT, job.agent.as_deref().unwrap_or_default()),
+        (key::JOB_ID, job.job_id.as_str()),
+        (key::JOB_NAME, job.name.as_str()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key, value.to_owned()))
+    .collect()
+}
+
+fn gauge(
+    metric: &'static Metric,
+    shared: SharedAttributes,
+    own: [Option<(&'static str, &'static str)>; 2],
+    value: f64,
+) -> Point {
+    Point { metric, shared, own, value: Value::Gauge(value), series: None }
+}
+
+/// Appends what the program says of itself.
+struct Own<'a> {
+    points: &'a mut Vec<Point>,
+    totals: &'a Totals,
+}
+
+impl Own<'_> {
+    fn all(&mut self, process: &ProcessState, idle: u64) {
+        self.sources(process);
+        self.counts();
+        let totals = self.totals;
+        let over = totals.jobs.iter().filter(|job| job.label == JobLabel::Other).count() as u64;
+        self.plain(&metrics::COUNTER_EXCESS, totals.excess());
+        self.plain(&metrics::SERIES, totals.series.len() as u64);
+        self.plain(&metrics::SERIES_IDLE, idle);
+        self.plain(&metrics::JOBS_OVER_LIMIT, over);
+        self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
+        self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));
+        self.exports(process);
+        let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
+        self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
+    }
+
+    fn sources(&mut self, process: &ProcessState) {
+        let facts = |name: &str| self.totals.counters.sources.get(name).copied().unwrap_or_default();
+        let rows: Vec<_> = process
+            .sources
+            .iter()
+            .map(|source| {
+                let shared: SharedAttributes = Arc::new([(key::SOURCE, source.name.to_owned())]);
+                (shared, source, facts(source.name))
+            })
+            .collect();
+        for (shared, source, _) in &rows {
+            self.points.push(gauge(
+                &metrics::SOURCE_UP,
+                Arc::clone(shared),
+                [None, None],
+                f64::from(source.up),
+            ));
+        }
+        for (shared, _, facts) in &rows {
+            let last = facts.last_record.map(UnixMs::as_unix_seconds);
+            self.points.extend(
+                last.map(|at| gauge(&metrics::SOURCE_LAST_RECORD, Arc::clone(shared), [None, None], at)),
+            );
+        }
+        for (shared, _, facts) in &rows {
+            self.counter(&metrics::SOURCE_GAPS, Arc::clone(shared), None, facts.gaps);
+        }
+        for (shared, source, _) in &rows {
+            let watch = Some((key::WATCH, source.watch.unwrap_or("none")));
+            self.points.push(gauge(&metrics::WATCH, Arc::clone(shared), [watch, None], 1.0));
+        }
+        for (shared, _, facts) in &rows {
+            #[expect(clippy::cast_precision_loss, reason = "a lag stays far below 2^53 ms")]
+            let lag = facts.lag_ms.map(|ms| ms as f64 / 1000.0);
+            self.points
+                .extend(lag.map(|lag| gauge(&metrics::INGEST_LAG, Arc::clone(shared), [None, None], lag)));
+        }
+    }
+
+    /// Every value of a closed list is shown, also the zeros: an absent series could mean anything.
+    fn counts(&mut self) {
+        let counters = &self.totals.counters;
+        for outcome in Outcome::ALL {
+            let n = counters.outcomes.get(&outcome).copied().unwrap_or(0);
+            self.counter(&metrics::RECORDS, none(), Some((key::OUTCOME, outcome.as_str())), n);
+        }
+        for reason in RejectReason::ALL {
+            let n = counters.rejects.get(&reason).copied().unwrap_or(0);
+            self.counter(&metrics::REJECTS, none(), Some((key::REASON, reason.as_str())), n);
+        }
+        for provenance in UsageProvenance::ALL {
+            let n = counters.provenance.get(&provenance).copied().unwrap_or(0);
+            let own = [Some((key::PROVENANCE, provenance.as_str())), None];
+            self.points.push(gauge(&metrics::RUNS_BY_PROVENANCE, none(), own, to_f64(n)));
+        }
+    }
+
+    fn exports(&mut self, process: &ProcessState) {
+        let rows: Vec<_> = process
+            .endpoints
+            .iter()
+            .map(|(name, stats)| {
+                let shared: SharedAttributes = Arc::new([(key::ENDPOINT, name.clone())]);
+                (shared, stats)
+            })
+            .collect();
+        let own = |points: &mut Vec<Point>, metric, shared: &SharedAttributes, reason, n| {
+            points.push(Point {
+                metric,
+                shared: Arc::clone(shared),
+                own: [reason, None],
+                value: Value::Counter(n),
+                series: None,
+            });
+        };
+        for (shared, stats) in &rows {
+            own(self.points, &metrics::EXPORT_ATTEMPTS, shared, None, stats.attempts);
+        }
+        for (shared, stats) in &rows {
+            for (reason, n) in &stats.failures {
+                own(self.points, &metrics::EXPORT_FAILURES, shared, Some((key::REASON, reason.as_str())), *n);
+            }
+        }
+        for (shared, stats) in &rows {
+            let dropped = to_f64(stats.dropped_series);
+            self.points.push(gauge(&metrics::EXPORT_DROPPED, Arc::clone(shared), [None, None], dropped));
+        }
+        for (shared, stats) in &rows {
+            let last = stats.last_success.map(UnixMs::as_unix_seconds);
+            self.points.extend(
+                last.map(|at| gauge(&metrics::EXPORT_LAST_SUCCESS, Arc::clone(shared), [None, None], at)),
+            );
+        }
+        let steps = rows.iter().map(|(_, stats)| stats.clock_steps).max().unwrap_or(0);
+        own(self.points, &metrics::CLOCK_STEPS, &none(), None, steps);
+    }
+
+    fn plain(&mut self, metric: &'static Metric, value: u64) {
+        self.points.push(gauge(metric, none(), [None, None], to_f64(value)));
+    }
+
+    /// A durable counter: it starts with the ledger, and is never new to a server.
+    fn counter(
+        &mut self,
+        metric: &'static Metric,
+        shared: SharedAttributes,
+        own: Option<(&'static str, &'static str)>,
+        value: u64,
+    ) {
+        let facts = SeriesFacts { seq: 0, start: self.totals.created, live: false, revision: 0 };
+        self.points.push(Point {
+            metric,
+            shared,
+            own: [own, None],
+            value: Value::Counter(value),
+            series: Some(facts),
+        });
+    }
+}
+
+fn none() -> SharedAttributes {
+    Arc::new([])
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and sizes stay far below 2^53")]
+const fn to_f64(n: u64) -> f64 {
+    n as f64
+}
