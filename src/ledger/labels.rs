@@ -83,11 +83,14 @@ pub fn decide(
     max_jobs: usize,
 ) -> JobLabel {
     let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && run.next_run_at.is_none();
-    if schedule == ScheduleKind::OneShot || forgotten_one_shot {
-        JobLabel::OneShot
-    } else if own_jobs < max_jobs {
-        JobLabel::Own
-    } else {
-        JobLabel::Other
+    by_schedule(if forgotten_one_shot { ScheduleKind::OneShot } else { schedule }, own_jobs, max_jobs)
+}
+
+/// Decides how a job with this schedule appears.
+pub fn by_schedule(schedule: ScheduleKind, own_jobs: usize, max_jobs: usize) -> JobLabel {
+    match schedule {
+        ScheduleKind::OneShot => JobLabel::OneShot,
+        _ if own_jobs < max_jobs => JobLabel::Own,
+        _ => JobLabel::Other,
     }
 }

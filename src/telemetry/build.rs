@@ -97,6 +97,8 @@ fn attributes(labels: &Labels) -> SharedAttributes {
     .collect()
 }
 
+type JobValue<'a> = &'a dyn Fn(&JobFacts) -> Option<f64>;
+
 /// Appends the gauges of every job that appears under its own id and is defined or ran lately.
 fn job_points(totals: &Totals, now: UnixMs, points: &mut Vec<Point>) {
     let recent = |job: &JobFacts| job.last_run.is_some_and(|at| now.since(at) <= IDLE_MS);
@@ -108,7 +110,7 @@ fn job_points(totals: &Totals, now: UnixMs, points: &mut Vec<Point>) {
         .collect();
     let seconds = |at: Option<UnixMs>| at.map(UnixMs::as_unix_seconds);
     #[expect(clippy::cast_precision_loss, reason = "a streak stays far below 2^53")]
-    let families: [(&'static Metric, &dyn Fn(&JobFacts) -> Option<f64>); 5] = [
+    let families: [(&'static Metric, JobValue<'_>); 5] = [
         (&metrics::JOB_LAST_RUN, &|job| seconds(job.last_run)),
         (&metrics::JOB_LAST_SUCCESS, &|job| seconds(job.last_success)),
         (&metrics::JOB_NEXT_RUN, &|job| seconds(job.next_run.filter(|_| job.defined && job.enabled))),
