@@ -2,4 +2,6 @@
 //!
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
+pub mod cli;
+pub mod config;
 pub mod model;
