@@ -55,9 +55,9 @@ Examples:
   openclaw-usage serve --state-dir /gateway --gateway office --config /etc/openclaw-usage.toml
       a sidecar; tokens, certificates and further endpoints are in the file
 
-Each flag also has a key in the file and a variable: --listen is `listen` and OPENCLAW_USAGE_LISTEN,
---ledger is `path` in [ledger] and OPENCLAW_USAGE_LEDGER_PATH. Flags win over variables, variables over
-the file. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, ..._HEADERS, OTEL_SERVICE_NAME)
+Each flag also has a key in the file and a variable: --listen is `listen` and OPENCLAW_USAGE_LISTEN, \
+--ledger is `path` in [ledger] and OPENCLAW_USAGE_LEDGER_PATH. Flags win over variables, variables over \
+the file. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, ..._HEADERS, OTEL_SERVICE_NAME) \
 are understood. `openclaw-usage check` shows each value and where it came from.";
 
 const CHECK_EXAMPLES: &str = "\
@@ -65,7 +65,7 @@ Examples:
   openclaw-usage check
   openclaw-usage check --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp --json
 
-Give it the flags of `serve`: it resolves them the same way, changes nothing, and sends one empty request
+Give it the flags of `serve`: it resolves them the same way, changes nothing, and sends one empty request \
 to each endpoint. Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.";
 
 const DEMO_EXAMPLES: &str = "\
@@ -74,7 +74,7 @@ Examples:
   openclaw-usage demo --duration 60s --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
   openclaw-usage demo --seed 7 --jobs 100 --speed 10 --keep-dir
 
-Every two seconds a line compares what the simulated provider billed with what was counted. Exit status:
+Every two seconds a line compares what the simulated provider billed with what was counted. Exit status: \
 0 equal at the end, 1 not equal, 64 bad usage.";
 
 /// Flags of `serve`.

@@ -125,7 +125,7 @@ impl Environment {
     /// Returns the full URL for a signal if the environment turns its export on: for metrics any endpoint
     /// does, for our own traces and logs only one of their own or `OTEL_…_EXPORTER=otlp`.
     pub(super) fn signal_url(&self, signal: Signal) -> Result<Option<Raw>, ConfigError> {
-        let exporter = format!("OTEL_{}_EXPORTER", signal.exporter());
+        let exporter = format!("OTEL_{}_EXPORTER", signal.upper());
         let asked = self.get(&exporter).map(|raw| raw.text.split(',').any(|word| word.trim() == "otlp"));
         let own = self.get(&format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.upper()));
         let base = self.get("OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -197,11 +197,6 @@ impl Signal {
             Self::Traces => "TRACES",
             Self::Logs => "LOGS",
         }
-    }
-
-    /// The word in `OTEL_…_EXPORTER`, which happens to be the same.
-    const fn exporter(self) -> &'static str {
-        self.upper()
     }
 
     const fn path(self) -> &'static str {

@@ -98,7 +98,8 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
 
 /// Returns a duration in its largest whole unit.
 pub(super) fn show_duration(ms: u64) -> String {
-    let (unit, size) = UNITS.iter().rev().find(|(_, size)| ms > 0 && ms % size == 0).unwrap_or(&("ms", 1));
+    let (unit, size) =
+        UNITS.iter().rev().find(|(_, size)| ms > 0 && ms.is_multiple_of(*size)).unwrap_or(&("ms", 1));
     format!("{}{unit}", ms / size)
 }
 
@@ -130,7 +131,7 @@ impl Value for KeepDays {
         if text.eq_ignore_ascii_case("unlimited") {
             return Some(Self(None));
         }
-        let ms = parse_duration_ms(text).ok().filter(|ms| *ms > 0 && ms % DAY_MS == 0)?;
+        let ms = parse_duration_ms(text).ok().filter(|ms| *ms > 0 && ms.is_multiple_of(DAY_MS))?;
         u32::try_from(ms / DAY_MS).ok().map(|days| Self(Some(days)))
     }
     fn show(&self) -> String {
