@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
 pub mod ledger;
+pub mod cli;
+pub mod config;
 pub mod model;
 pub mod openclaw;
 pub mod tail;
