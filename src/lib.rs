@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
+pub mod demo;
 pub mod model;
