@@ -5,6 +5,7 @@
 pub mod ledger;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod model;
 pub mod openclaw;
 pub mod tail;

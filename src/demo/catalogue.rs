@@ -1,0 +1,95 @@
+//! The jobs of the demonstration: about twenty, on a schedule that ends several runs a second.
+
+use super::jobs::{Job, JobState, Schedule};
+use super::provider::Profile;
+use super::uuid;
+use fastrand::Rng;
+
+/// One row: name, agent, profile, interval in milliseconds, path of a webhook.
+type Row = (&'static str, Option<&'static str>, Profile, i64, Option<&'static str>);
+
+/// The default set. `weekly-digest` has lines of about 2.4 kB, so that its log of 2,000 lines stays above
+/// the size limit and is renamed over at every append; two names are hostile.
+const ROWS: [Row; 20] = [
+    ("daily-ok", Some("main"), Profile::Plain, 2_000, None),
+    ("weekly-digest", Some("main"), Profile::Long(1_900), 5_000, None),
+    ("cache-heavy", Some("ops"), Profile::Cache, 3_000, None),
+    ("tool-user", Some("main"), Profile::Tools, 4_000, None),
+    ("silent-check", Some("ops"), Profile::Silent, 3_000, None),
+    ("always-fails", Some("main"), Profile::Fail, 11_000, None),
+    ("claude-writer", Some("ops"), Profile::Claude, 7_000, None),
+    ("slow-timeout", Some("main"), Profile::Slow, 17_000, None),
+    ("quote \" back\\slash {x=\"y\"}", Some("main"), Profile::Plain, 8_000, None),
+    ("main-event", None, Profile::Event, 10_000, None),
+    ("hook-ok", Some("main"), Profile::Cache, 6_000, Some("http://127.0.0.1:1/hook/ok?token=s3cr3t")),
+    ("bad-key", Some("ops"), Profile::BadKey, 13_000, None),
+    (
+        "line\nbreak \u{1b}[31mred\u{1b}[0m \u{202e}reversed\u{202c} \u{1f99e}",
+        Some("ops"),
+        Profile::Tools,
+        12_000,
+        None,
+    ),
+    ("news-brief", Some("main"), Profile::Long(700), 9_000, None),
+    ("inbox-triage", Some("ops"), Profile::Cache, 5_000, None),
+    ("hook-dead", Some("main"), Profile::Plain, 9_000, Some("http://127.0.0.1:1/hook/dead?token=s3cr3t")),
+    ("price-watch", Some("main"), Profile::Plain, 4_000, None),
+    ("log-review", Some("ops"), Profile::Tools, 15_000, None),
+    ("standup-notes", Some("main"), Profile::Claude, 20_000, None),
+    ("backup-audit", Some("ops"), Profile::Plain, 30_000, None),
+];
+
+/// Returns the first `count` jobs; beyond twenty the rows repeat with a number behind the name.
+pub(super) fn jobs(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
+    (0..count)
+        .map(|i| {
+            let (name, agent, profile, every_ms, webhook) = ROWS[i % ROWS.len()];
+            let round = i / ROWS.len();
+            let name = if round == 0 { name.to_owned() } else { format!("{name}-{}", round + 1) };
+            let schedule = if profile == Profile::Cache && webhook.is_none() {
+                let expr = format!("*/{} * * * * *", every_ms / 1000);
+                Schedule::Cron { expr, tz: "UTC", stagger_ms: 0, step_ms: every_ms }
+            } else {
+                Schedule::Every { every_ms, anchor_ms: start + rng.i64(0..every_ms) }
+            };
+            let mut job = new(rng, name, profile, schedule, start);
+            job.agent = agent;
+            job.webhook = webhook.map(str::to_owned);
+            job
+        })
+        .collect()
+}
+
+/// Returns a job that came after the start: a recurring one, or a one-shot due soon.
+pub(super) fn passing(rng: &mut Rng, number: u32, now: i64) -> Job {
+    let profile = *rng.choice(&[Profile::Plain, Profile::Cache, Profile::Tools]).unwrap_or(&Profile::Plain);
+    let mut job = if rng.bool() {
+        let schedule = Schedule::at(now + rng.i64(500..3_000));
+        new(rng, format!("one-shot-{number}"), profile, schedule, now)
+    } else {
+        let schedule = Schedule::Every { every_ms: rng.i64(2..10) * 1_000, anchor_ms: now };
+        new(rng, format!("added-{number}"), profile, schedule, now)
+    };
+    job.passing = true;
+    job
+}
+
+fn new(rng: &mut Rng, name: String, profile: Profile, schedule: Schedule, now: i64) -> Job {
+    Job {
+        id: uuid(rng),
+        name,
+        agent: Some("main"),
+        profile,
+        state: JobState { next_run_at_ms: schedule.first_after(now), ..JobState::default() },
+        schedule,
+        enabled: true,
+        created_at: now,
+        updated_at: now,
+        webhook: None,
+        session_id: uuid(rng),
+        calls: 0,
+        last_run_at: i64::MIN,
+        first_run_at: now,
+        passing: false,
+    }
+}
