@@ -1,0 +1,99 @@
+//! Recorded state directories, unpacked from `tests/fixtures/` (its README says what each one is).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// An archive unpacked into a temporary directory that goes away with it.
+pub struct Fixture {
+    folder: TempDir,
+}
+
+/// What the run records of a state directory hold together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RecordSums {
+    pub logs: u64,
+    pub records: u64,
+    pub input: u64,
+    pub output: u64,
+}
+
+impl Fixture {
+    pub fn unpack(name: &str) -> Self {
+        let archive = fixtures().join(format!("{name}.tar.zst"));
+        let file = File::open(&archive)
+            .unwrap_or_else(|error| panic!("open the fixture {}: {error}", archive.display()));
+        let plain = zstd::Decoder::new(file).expect("a zstd decoder");
+        let folder = TempDir::new().expect("a temporary directory");
+        tar::Archive::new(plain)
+            .unpack(folder.path())
+            .unwrap_or_else(|error| panic!("unpack the fixture {}: {error}", archive.display()));
+        Self { folder }
+    }
+
+    /// A file or folder of the archive, e.g. `truth.json` or `prune/before.jsonl`.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.folder.path().join(inside)
+    }
+
+    /// What a gateway would call its state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("state-dir")
+    }
+
+    /// Sums the run records by a reader that shares nothing with ours: whole files, whole lines, one JSON parser.
+    pub fn record_sums(&self) -> RecordSums {
+        let mut sums = RecordSums { logs: 0, records: 0, input: 0, output: 0 };
+        let mut keys = BTreeSet::new();
+        for entry in fs::read_dir(self.state_dir().join("cron/runs")).expect("cron/runs") {
+            sums.logs += 1;
+            let text = fs::read_to_string(entry.expect("an entry of cron/runs").path()).expect("a run log");
+            for line in text.lines() {
+                let record: Value = serde_json::from_str(line).expect("a run record is JSON");
+                let key = (record["jobId"].as_str().expect("jobId").to_owned(), record["runAtMs"].as_u64());
+                assert!(keys.insert(key), "two records of one run: {line}");
+                sums.records += 1;
+                sums.input += record["usage"]["input_tokens"].as_u64().unwrap_or(0);
+                sums.output += record["usage"]["output_tokens"].as_u64().unwrap_or(0);
+            }
+        }
+        sums
+    }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Every row of the README's table is an archive that holds what the row says, and every archive has a row.
+#[test]
+fn archives_hold_what_their_readme_says() {
+    let readme = fs::read_to_string(fixtures().join("README.md")).expect("the fixtures' README");
+    let mut named = BTreeSet::new();
+    for row in readme.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> =
+            row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let number = |index: usize| cells[index].parse().expect("a number in the README's table");
+        let said = RecordSums { logs: number(2), records: number(3), input: number(4), output: number(5) };
+        let fixture = Fixture::unpack(cells[0]);
+        assert_eq!(fixture.record_sums(), said, "{}", cells[0]);
+        let whole = !cells[0].starts_with("cut-");
+        assert_eq!(
+            fixture.path("truth.json").is_file(),
+            whole,
+            "{}: whole recordings have a truth",
+            cells[0]
+        );
+        assert_eq!(fixture.path("prune").is_dir(), !whole, "{}: cut ones have a prune", cells[0]);
+        named.insert(format!("{}.tar.zst", cells[0]));
+    }
+    let archives: BTreeSet<String> = fs::read_dir(fixtures())
+        .expect("tests/fixtures")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"))
+        .filter(|name| name.ends_with(".tar.zst"))
+        .collect();
+    assert_eq!(named, archives, "rows of the README's table and archives");
+}

@@ -1,0 +1,77 @@
+//! A child process with its output in a file. It never outlives its value, and only it is ever signalled.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::real_time::until;
+
+/// How much of the output a failing test shows.
+const SHOWN_LINES: usize = 40;
+
+/// A running child.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it without our environment, both outputs in the file `log`.
+    pub fn spawn(name: &str, command: &mut Command, log: PathBuf) -> Self {
+        let output = File::create(&log).unwrap_or_else(|error| panic!("create {}: {error}", log.display()));
+        let child = command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle of the log"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        Self { name: name.to_owned(), child, log }
+    }
+
+    /// Waits until the output has something; `Err` with the whole output if the child ends before.
+    pub fn wait_for_log<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        let waited_for = format!("{what} in the log of {}", self.name);
+        until(&waited_for, || {
+            // Asked before the log is read: what it wrote before its end is then in the log.
+            let ended = self.child.try_wait().expect("the state of a child");
+            let log = self.log();
+            match (find(&log), ended) {
+                (Some(found), _) => Some(Ok(found)),
+                (None, Some(status)) => Some(Err(format!("{} ended with {status}:\n{log}", self.name))),
+                (None, None) => None,
+            }
+        })
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("SIGTERM to a child of ours");
+        let name = self.name.clone();
+        until(&format!("the end of {name} after SIGTERM"), || {
+            self.child.try_wait().expect("the state of a child")
+        })
+    }
+}
+
+/// SIGKILL, so dropping is also the way to crash it.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let skipped = log.lines().count().saturating_sub(SHOWN_LINES);
+            eprintln!("the last lines of {}:", self.name);
+            log.lines().skip(skipped).for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}

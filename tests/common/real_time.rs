@@ -1,0 +1,34 @@
+//! The machine's own clock, which real servers live by: their stamps are held against it, and their readiness
+//! is waited for in it. Deliberately absent: a wait for a length of time; one waits for a condition.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a condition may take before the test fails: far more than a busy machine of two cores needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a condition that nothing announces.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks until there is something to see, and returns it.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = instant();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for: {what}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Milliseconds since 1970, UTC.
+#[expect(clippy::disallowed_methods, reason = "a real server holds our stamps against the real time")]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
+    u64::try_from(since.as_millis()).expect("a clock before the year 584,556,019")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the patience with a real server is real time")]
+fn instant() -> Instant {
+    Instant::now()
+}

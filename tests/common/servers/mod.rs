@@ -1,0 +1,50 @@
+//! Real servers, built by `tests/servers/build.sh` and run on loopback in temporary directories.
+
+mod collector;
+mod prometheus;
+mod promtool;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, id};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use collector::Collector;
+pub use prometheus::{Prometheus, Version};
+pub use promtool::promtool_check_metrics;
+
+/// The folder with the programs of a server. The script decides whether what lies in its cache is still what is pinned,
+/// so `cargo test` alone never meets an old server.
+fn programs(server: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().expect("no build of a server failed before");
+    if let Some(folder) = built.get(server) {
+        return folder.clone();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/build.sh");
+    let output = Command::new(&script)
+        .arg(server)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap_or_else(|error| panic!("run {}: {error}", script.display()));
+    assert!(output.status.success(), "{} {server} failed with {}", script.display(), output.status);
+    let line = String::from_utf8(output.stdout).expect("a UTF-8 path");
+    let (_, folder) = line.trim_end().split_once(": ").expect("a line that ends in a folder");
+    built.insert(server.to_owned(), PathBuf::from(folder));
+    PathBuf::from(folder)
+}
+
+/// A loopback address for one server alone. On Linux all of 127.0.0.0/8 is there, so nobody takes the port of a server
+/// that restarts, or one that was free a moment ago; elsewhere there is only 127.0.0.1.
+fn own_address() -> IpAddr {
+    static SERVERS: AtomicU8 = AtomicU8::new(0);
+    if !cfg!(target_os = "linux") {
+        return IpAddr::V4(Ipv4Addr::LOCALHOST);
+    }
+    let [.., high, low] = id().to_be_bytes();
+    // Never 127.0.x.x, where everybody else's servers are; and never the last address, which is a broadcast.
+    let server = SERVERS.fetch_add(1, Ordering::Relaxed) % 250 + 1;
+    IpAddr::V4(Ipv4Addr::new(127, high % 254 + 1, low, server))
+}

@@ -1,0 +1,23 @@
+//! Prometheus's own judgement of what a `/metrics` page says.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::programs;
+
+/// `promtool check metrics` on a page in the classic text format: its status and all that it said.
+pub fn promtool_check_metrics(text: &str) -> (ExitStatus, String) {
+    // A file and no pipe: promtool may say something before it has read all.
+    let mut page: File = tempfile::tempfile().expect("a temporary file");
+    page.write_all(text.as_bytes()).expect("write a temporary file");
+    page.rewind().expect("rewind a temporary file");
+    let output = Command::new(programs("prometheus").join("promtool"))
+        .args(["check", "metrics"])
+        .env_clear()
+        .stdin(Stdio::from(page))
+        .output()
+        .expect("run promtool");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8_lossy(&said).into_owned())
+}
