@@ -2,11 +2,13 @@
 //!
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
-pub mod ledger;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod ledger;
 pub mod model;
 pub mod openclaw;
+pub mod serve;
 pub mod tail;
 pub mod telemetry;

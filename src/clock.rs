@@ -1,0 +1,36 @@
+//! The clock: the one place that reads the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::model::UnixMs;
+
+/// Where the time comes from. Only `serve`, `demo` and the commands hold one; everything else takes times.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The system's.
+    System,
+    /// One that is set by hand, for tests: milliseconds since the epoch.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// Returns the present time.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        match self {
+            Self::System => system_now(),
+            Self::Manual(ms) => UnixMs(ms.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn system_now() -> UnixMs {
+    let ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    };
+    UnixMs(ms)
+}

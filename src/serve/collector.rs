@@ -1,0 +1,313 @@
+//! Sources into the ledger: the synchronous heart of the daemon.
+//!
+//! Invariants: a file counts as seen only after its batch was committed, so that a failed commit is tried
+//! again; what stands in the way of one file never stops the others; times come in as values. Deliberately
+//! absent: waiting, watching and sending.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{Batch, FileId, FilePosition, Reject, RejectReason, UnixMs};
+use crate::openclaw::run_log::{self, Name, PollError};
+use crate::openclaw::{JobsError, Layout, read_jobs, state_file};
+use crate::tail::{OpenError, Reader};
+
+/// An unfinished last line is looked at again when its file has rested this long: 24 h in milliseconds.
+const UNFINISHED_MS: i64 = 86_400_000;
+
+/// Reads the sources of one gateway.
+pub struct Collector {
+    layout: Layout,
+    home: Option<PathBuf>,
+    reader: Reader,
+    seen: HashMap<OsString, Seen>,
+    swept: bool,
+    stamps: HashMap<PathBuf, Option<Stamp>>,
+    problem: Option<String>,
+}
+
+/// What tells a changed file from an unchanged one without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    file: FileId,
+    size: u64,
+    modified_ns: i128,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// An unfinished last line waits; it has not been offered after its day of rest yet.
+    unfinished: bool,
+}
+
+/// What a look did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Something that is exported changed.
+    pub changed: bool,
+    /// Files that had changed since they were last seen.
+    pub found: Vec<PathBuf>,
+}
+
+/// Whether the run logs are there to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceHealth {
+    /// They are.
+    Up,
+    /// They are not, and why.
+    Down(String),
+}
+
+impl Collector {
+    /// Prepares to read the gateway whose state is in `state_dir`. `home` is what `~` stands for in its
+    /// configuration.
+    #[must_use]
+    pub fn new(state_dir: &Path, home: Option<PathBuf>) -> Self {
+        Self {
+            layout: Layout::of(state_dir),
+            home,
+            reader: Reader::default(),
+            seen: HashMap::new(),
+            swept: false,
+            stamps: HashMap::new(),
+            problem: None,
+        }
+    }
+
+    /// Returns where the gateway keeps its things.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns what is wrong with the job list or the gateway's configuration, if anything.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Returns whether the run logs can be read.
+    #[must_use]
+    pub fn health(&self) -> SourceHealth {
+        let runs = &self.layout.runs_dir;
+        match std::fs::read_dir(runs) {
+            Ok(_) => SourceHealth::Up,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => SourceHealth::Down(self.absence()),
+            Err(error) => SourceHealth::Down(format!(
+                "cannot list {}: {error}; give this user read and search access to it",
+                runs.display()
+            )),
+        }
+    }
+
+    fn absence(&self) -> String {
+        let state = &self.layout.state_dir;
+        if !state.exists() {
+            return format!("the state directory {} does not exist yet; waiting for it", state.display());
+        }
+        if state.join("state").join("openclaw.sqlite").exists() {
+            return format!(
+                "{} holds state/openclaw.sqlite and no run logs: OpenClaw 2026.6.1 and later keep their runs there, \
+                 which this version does not read",
+                state.display()
+            );
+        }
+        format!("{} does not exist yet; OpenClaw makes it at the first run", self.layout.runs_dir.display())
+    }
+
+    /// Looks at everything: the gateway's configuration, its jobs, and every run log that changed.
+    ///
+    /// # Errors
+    /// The ledger's; what was committed before stays committed.
+    pub fn sweep(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
+        self.read_layout();
+        let mut progress = Progress { changed: self.read_jobs(ledger)?, found: Vec::new() };
+        let mut names: Vec<(OsString, Metadata)> = Vec::new();
+        if let Ok(entries) = std::fs::read_dir(&self.layout.runs_dir) {
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                if run_log::classify(&name) != Name::Other
+                    && let Ok(metadata) = entry.metadata()
+                {
+                    names.push((name, metadata));
+                }
+            }
+        }
+        self.seen.retain(|name, _| names.iter().any(|(known, _)| known == name));
+        names.retain(|(name, metadata)| self.is_due(name, metadata, now));
+        // In the order of names, so that a fresh ledger is filled job by job.
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, metadata) in names {
+            if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp(&metadata)) {
+                progress.found.push(self.layout.runs_dir.join(&name));
+            }
+            progress.changed |= self.look(ledger, &name, now)?;
+        }
+        self.swept = true;
+        Ok(progress)
+    }
+
+    fn is_due(&self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
+        let Some(seen) = self.seen.get(name) else { return true };
+        let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
+        seen.stamp != stamp(metadata) || (seen.unfinished && rested())
+    }
+
+    /// Looks at one run log until nothing new is left in it. Returns whether anything exported changed.
+    ///
+    /// # Errors
+    /// The ledger's; the file is looked at again then.
+    pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
+        let source = run_log::source_id(name);
+        if ledger.position(&source).is_none() {
+            self.read_jobs(ledger)?;
+        }
+        // Taken before the file is read: what is appended meanwhile makes it differ again.
+        let Ok(metadata) = self.layout.runs_dir.join(name).symlink_metadata() else {
+            self.seen.remove(name);
+            return Ok(false);
+        };
+        let mut changed = false;
+        let unfinished = loop {
+            let stored = ledger.position(&source);
+            let from = stored.or_else(|| position_before_migration(ledger, name, &metadata));
+            match run_log::poll(&mut self.reader, &self.layout.runs_dir, name, from, now) {
+                Ok(poll) => {
+                    if let Some(batch) = poll.batch {
+                        changed |= ledger.apply(&Batch { from: stored, ..batch }, now)?.changed;
+                    }
+                    if !poll.more {
+                        break poll.unfinished;
+                    }
+                }
+                Err(PollError::Open(OpenError::Vanished(_))) => break false,
+                Err(error) => {
+                    changed |= self.refuse(ledger, name, &metadata, &error, now)?;
+                    break false;
+                }
+            }
+        };
+        let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
+        let seen = Seen { stamp: stamp(&metadata), unfinished: unfinished && !rested };
+        self.seen.insert(name.to_owned(), seen);
+        Ok(changed)
+    }
+
+    /// Counts a name that cannot be read, once for each thing that bears it.
+    fn refuse(
+        &self,
+        ledger: &mut Ledger,
+        name: &OsStr,
+        metadata: &Metadata,
+        error: &PollError,
+        now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        let reason = match error {
+            PollError::Open(OpenError::NotAFile(_)) => RejectReason::NotAFile,
+            PollError::Open(OpenError::SymlinkOutside(_)) => RejectReason::SymlinkOutside,
+            _ => RejectReason::Unreadable,
+        };
+        let source = run_log::source_id(name);
+        let from = ledger.position(&source);
+        let file = stamp(metadata).file;
+        let refused_before = match from {
+            Some(position) if position.last.is_none() && position.offset == 0 => position.file == file,
+            // Read before: the position must not be lost. Once per process is enough.
+            Some(_) => self.seen.contains_key(name),
+            None => false,
+        };
+        if refused_before {
+            return Ok(false);
+        }
+        tracing::warn!(reason = reason.as_str(), "{error}");
+        let keeps = from.filter(|position| position.last.is_some());
+        let to = keeps.unwrap_or(FilePosition { file, ..FilePosition::default() });
+        let rejects = vec![Reject { reason, sample: source.to_string() }];
+        let batch = Batch { source, from, to, runs: Vec::new(), rejects, gap: false };
+        Ok(ledger.apply(&batch, now)?.changed)
+    }
+
+    /// Reads the list of jobs if it changed. Returns whether that changed anything that is exported.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn read_jobs(&mut self, ledger: &mut Ledger) -> Result<bool, LedgerError> {
+        let jobs_file = self.layout.jobs_file.clone();
+        let state_file = state_file(&jobs_file);
+        let stamps = [stamp_of(&jobs_file), stamp_of(&state_file)];
+        let known = [&jobs_file, &state_file].map(|path| self.stamps.get(path).copied());
+        if known == stamps.map(Some) {
+            return Ok(false);
+        }
+        let changed = match read_jobs(&jobs_file) {
+            Ok(Some(jobs)) => {
+                self.settle(None);
+                ledger.set_jobs(&jobs)?
+            }
+            // A directory that is being swapped has no list for a moment: names are kept, nothing is undefined.
+            Ok(None) => false,
+            Err(error) => {
+                self.note_jobs_error(&error);
+                false
+            }
+        };
+        self.stamps.insert(jobs_file, stamps[0]);
+        self.stamps.insert(state_file, stamps[1]);
+        Ok(changed)
+    }
+
+    fn note_jobs_error(&mut self, error: &JobsError) {
+        self.settle(Some(error.to_string()));
+    }
+
+    fn read_layout(&mut self) {
+        let path = self.layout.state_dir.join("openclaw.json");
+        let stamp = stamp_of(&path);
+        if self.stamps.get(&path) == Some(&stamp) {
+            return;
+        }
+        self.stamps.insert(path, stamp);
+        let (layout, problem) = Layout::read(&self.layout.state_dir, self.home.as_deref());
+        if let Some(problem) = problem {
+            // The places known so far stay in use: a half-written file must not move them.
+            self.settle(Some(problem.to_string()));
+            return;
+        }
+        if layout != self.layout {
+            self.layout = layout;
+            self.seen.clear();
+            self.swept = false;
+        }
+    }
+
+    /// Notes a problem or its end; logs it once.
+    fn settle(&mut self, problem: Option<String>) {
+        if let Some(text) = &problem
+            && self.problem != problem
+        {
+            tracing::warn!("{text}");
+        }
+        self.problem = problem;
+    }
+}
+
+/// A log that an upgrade renamed is the file that was read under its old name: go on where that stopped.
+fn position_before_migration(ledger: &Ledger, name: &OsStr, metadata: &Metadata) -> Option<FilePosition> {
+    let before = run_log::id_before_migration(name)?;
+    ledger.position(&before).filter(|position| position.file == stamp(metadata).file)
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    path.metadata().ok().map(|metadata| stamp(&metadata))
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Stamp { file: FileId { dev: metadata.dev(), ino: metadata.ino() }, size: metadata.len(), modified_ns }
+}
