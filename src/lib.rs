@@ -2,5 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
+pub mod cli;
+pub mod config;
 pub mod model;
 pub mod telemetry;

@@ -1,0 +1,273 @@
+//! The command line: names, help and shapes of all flags. What a flag's value means is config's business.
+//!
+//! Invariants: nothing here reads the environment, a file or a clock, prints or exits. Flags that have a
+//! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
+
+/// Exit status of bad usage and of a bad configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Counts every token of OpenClaw's scheduled runs exactly once, and shows it in Prometheus.
+///
+/// It reads a gateway's state directory, never writes there, and keeps its count in a ledger of its own.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "openclaw-usage", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  openclaw-usage demo                  see it work without a gateway
+  openclaw-usage check                 what is found in ~/.openclaw, and what is wrong
+  openclaw-usage serve --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+
+Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.";
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Count, serve /metrics and push, until SIGTERM or Ctrl-C
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Say what is found, what will be exported, and what is wrong
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Run a simulated gateway in a temporary directory, and `serve` on it
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  openclaw-usage serve
+      counts ~/.openclaw; Prometheus scrapes http://127.0.0.1:9464/metrics
+  openclaw-usage serve --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+      pushes to a Prometheus that runs with --web.enable-otlp-receiver
+  openclaw-usage serve --state-dir /gateway --gateway office --config /etc/openclaw-usage.toml
+      a sidecar; tokens, certificates and further endpoints are in the file
+
+Each flag also has a key in the file and a variable: --listen is `listen` and OPENCLAW_USAGE_LISTEN, \
+--ledger is `path` in [ledger] and OPENCLAW_USAGE_LEDGER_PATH. Flags win over variables, variables over \
+the file. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, ..._HEADERS, OTEL_SERVICE_NAME) \
+are understood. `openclaw-usage check` shows each value and where it came from.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  openclaw-usage check
+  openclaw-usage check --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp --json
+
+Give it the flags of `serve`: it resolves them the same way, changes nothing, and sends one empty request \
+to each endpoint. Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  openclaw-usage demo
+  openclaw-usage demo --duration 60s --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+  openclaw-usage demo --seed 7 --jobs 100 --speed 10 --keep-dir
+
+Every two seconds a line compares what the simulated provider billed with what was counted. Exit status: \
+0 equal at the end, 1 not equal, 64 bad usage.";
+
+/// Flags of `serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// The gateway's state directory [default: what OpenClaw itself uses, ~/.openclaw]
+    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    pub state_dir: Option<String>,
+    /// The gateway's profile, for ~/.openclaw-NAME
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Push metrics by OTLP to this URL; may be repeated
+    #[arg(long = "otlp-endpoint", value_name = "URL")]
+    pub otlp_endpoints: Vec<String>,
+    /// The gateway's name in every series [default: the ledger's, else openclaw]
+    #[arg(long, value_name = "NAME")]
+    pub gateway: Option<String>,
+    /// Where the count is kept [default: ~/.local/state/openclaw-usage/ledger.sqlite]
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<String>,
+    /// Where /metrics, /healthz and /readyz are served [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Configuration file in TOML [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// How changes are noticed; poll suits network file systems [default: auto]
+    #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(WatchMode::WORDS))]
+    pub watch: Option<String>,
+    /// Least severe message on stderr [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = clap::builder::PossibleValuesParser::new(LogLevel::WORDS))]
+    pub log_level: Option<String>,
+    /// Shape of messages on stderr [default: text; json in a container]
+    #[arg(long, value_name = "FORMAT", value_parser = clap::builder::PossibleValuesParser::new(LogFormat::WORDS))]
+    pub log_format: Option<String>,
+}
+
+impl From<ServeArgs> for Overrides {
+    fn from(args: ServeArgs) -> Self {
+        let ServeArgs { state_dir, profile, otlp_endpoints, gateway, ledger, .. } = args;
+        let ServeArgs { listen, config, watch, log_level, log_format, .. } = args;
+        Self {
+            config,
+            state_dir,
+            profile,
+            gateway,
+            ledger,
+            listen,
+            watch,
+            log_level,
+            log_format,
+            otlp_endpoints,
+        }
+    }
+}
+
+/// Flags of `check`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CheckArgs {
+    /// Those of `serve`.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Seed of all chance; the same seed gives the same runs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Number of scheduled jobs, 1 to 10000
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub jobs: u16,
+    /// How many times faster than its normal pace the gateway runs
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// How long to run, such as 250ms, 60s, 5m, 1h [default: until Ctrl-C]
+    #[arg(long = "duration", value_name = "TIME", value_parser = duration)]
+    pub duration_ms: Option<u64>,
+    /// Keep the temporary directory and print its path
+    #[arg(long)]
+    pub keep_dir: bool,
+    /// Push metrics by OTLP to this URL; may be repeated
+    #[arg(long = "otlp-endpoint", value_name = "URL")]
+    pub otlp_endpoints: Vec<String>,
+    /// Where /metrics is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+fn duration(text: &str) -> Result<u64, String> {
+    parse_duration_ms(text)
+        .and_then(|ms| if ms > 0 { Ok(ms) } else { Err("expected more than 0".to_owned()) })
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: Option<f64> = text.parse().ok().filter(|speed| (0.01..=1000.0).contains(speed));
+    speed.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// Bad usage; also a request for help or the version. [`clap::Error::print`] writes either to the right
+/// stream, and [`exit_status`] tells them apart.
+pub fn parse<I, T>(args: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    Cli::try_parse_from(args)
+}
+
+/// Returns the exit status that belongs to a result of [`parse`]: 0 for help and version, else 64.
+#[must_use]
+pub fn exit_status(error: &clap::Error) -> u8 {
+    if error.use_stderr() { EXIT_USAGE } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+        parse(std::iter::once("openclaw-usage").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_reaches_the_overrides() {
+        let line = "check --json --state-dir D --otlp-endpoint http://a --otlp-endpoint http://b --gateway G \
+                    --ledger L --listen A:1 --config C --watch poll --log-level debug --log-format json";
+        let Command::Check(check) = parse_line(line).unwrap().command else { panic!("not check") };
+        assert!(check.json);
+        let some = |text: &str| Some(text.to_owned());
+        let expected = Overrides {
+            config: some("C"),
+            state_dir: some("D"),
+            profile: None,
+            gateway: some("G"),
+            ledger: some("L"),
+            listen: some("A:1"),
+            watch: some("poll"),
+            log_level: some("debug"),
+            log_format: some("json"),
+            otlp_endpoints: vec!["http://a".to_owned(), "http://b".to_owned()],
+        };
+        assert_eq!(Overrides::from(check.serve), expected);
+        let Command::Serve(serve) = parse_line("serve --profile work").unwrap().command else {
+            panic!("not serve")
+        };
+        assert_eq!(Overrides::from(serve).profile, some("work"));
+    }
+
+    #[test]
+    fn demo_has_defaults() {
+        let Command::Demo(demo) = parse_line("demo").unwrap().command else { panic!("not demo") };
+        assert_eq!((demo.seed, demo.jobs, demo.duration_ms, demo.keep_dir), (1, 20, None, false));
+        assert!((demo.speed - 1.0).abs() < f64::EPSILON);
+        assert_eq!(demo.listen, "127.0.0.1:0".parse().unwrap());
+        let Command::Demo(demo) = parse_line("demo --duration 5m --keep-dir").unwrap().command else {
+            panic!("not demo")
+        };
+        assert_eq!((demo.duration_ms, demo.keep_dir), (Some(300_000), true));
+    }
+
+    #[test]
+    fn exit_status_tells_help_from_bad_usage() {
+        for (line, status) in [
+            ("--help", 0),
+            ("serve --help", 0),
+            ("--version", 0),
+            ("", 64),
+            ("serv", 64),
+            ("serve --watch often", 64),
+            ("serve --profile a --state-dir b", 64),
+            ("demo --duration 10", 64),
+            ("demo --duration 0s", 64),
+            ("demo --speed 0", 64),
+            ("demo --speed NaN", 64),
+            ("demo --jobs 0", 64),
+            ("demo --listen nowhere", 64),
+        ] {
+            assert_eq!(exit_status(&parse_line(line).unwrap_err()), status, "{line:?}");
+        }
+    }
+}

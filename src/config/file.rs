@@ -1,0 +1,202 @@
+//! The TOML layer: from the text of the file to the text of each value, with its line.
+//!
+//! Invariant: what is not a known key at its place is refused; nothing is interpreted here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::otlp::{ENDPOINT_KEYS, EndpointTable};
+use super::value::Raw;
+use super::{ConfigError, Origin};
+
+/// Every key with one value, dotted as in `[ledger] path`, in the order of the documentation.
+pub(super) const SCALAR_KEYS: [&str; 14] = [
+    "state_dir",
+    "profile",
+    "gateway",
+    "listen",
+    "watch",
+    "poll_interval",
+    "max_jobs",
+    "ledger.path",
+    "ledger.synchronous",
+    "ledger.keep",
+    "log.level",
+    "log.format",
+    "resource.service_name",
+    "resource.service_namespace",
+];
+const TABLES: [&str; 3] = ["ledger", "log", "resource"];
+const ENDPOINTS: &str = "otlp";
+const HEADERS: &str = "headers";
+
+/// What a configuration file says.
+#[derive(Debug, Default)]
+pub(super) struct FileLayer {
+    pub scalars: BTreeMap<&'static str, Raw>,
+    pub endpoints: Vec<EndpointTable>,
+}
+
+impl FileLayer {
+    /// Reads the text of the file; `path` is for origins only.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let reader = Reader { path, text };
+        let root = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+            origin: reader.origin_at(error.span().map_or(0, |span| span.start)),
+            message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
+        })?;
+        let mut layer = Self::default();
+        for (key, value) in root.get_ref() {
+            let name = key.get_ref().as_ref();
+            if name == ENDPOINTS {
+                layer.endpoints = reader.endpoints(key, value)?;
+            } else if TABLES.contains(&name) {
+                for (inner, value) in reader.table(key, value, "a [table]")? {
+                    layer.scalar(&reader, &format!("{name}."), inner, value)?;
+                }
+            } else {
+                layer.scalar(&reader, "", key, value)?;
+            }
+        }
+        Ok(layer)
+    }
+
+    fn scalar(
+        &mut self,
+        reader: &Reader<'_>,
+        table: &str,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), ConfigError> {
+        let full = format!("{table}{}", key.get_ref());
+        let known = SCALAR_KEYS.iter().find(|known| **known == full);
+        let known = known.ok_or_else(|| reader.unknown_scalar(table, key))?;
+        self.scalars.insert(known, reader.text_of(known, key, value)?);
+        Ok(())
+    }
+}
+
+/// Returns the candidate that was probably meant, if one is near.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+type Key<'i> = Spanned<DeString<'i>>;
+
+/// The file while it is read: turns positions into lines.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn origin_at(&self, offset: usize) -> Origin {
+        let before = self.text.as_bytes().iter().take(offset);
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        Origin::File { path: self.path.to_owned(), line }
+    }
+
+    fn origin(&self, key: &Key<'_>) -> Origin {
+        self.origin_at(key.span().start)
+    }
+
+    fn text_of(&self, full: &str, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<Raw, ConfigError> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            other => {
+                let problem = "expected a string in quotes or a whole number";
+                return Err(Raw::new(other.type_str(), self.origin(key)).invalid(full, problem));
+            }
+        };
+        Ok(Raw::new(text, self.origin(key)))
+    }
+
+    fn table<'v, 'i>(
+        &self,
+        key: &Key<'_>,
+        value: &'v Spanned<DeValue<'i>>,
+        wanted: &str,
+    ) -> Result<&'v DeTable<'i>, ConfigError> {
+        value.get_ref().as_table().ok_or_else(|| {
+            Raw::new(value.get_ref().type_str(), self.origin(key))
+                .invalid(key.get_ref(), format!("expected {wanted}"))
+        })
+    }
+
+    fn endpoints(
+        &self,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Vec<EndpointTable>, ConfigError> {
+        let wanted = "one [[otlp]] table for each endpoint, with two brackets";
+        let tables = value.get_ref().as_array().ok_or_else(|| {
+            Raw::new(value.get_ref().type_str(), self.origin(key))
+                .invalid(ENDPOINTS, format!("expected {wanted}"))
+        })?;
+        tables
+            .iter()
+            .map(|value| {
+                let table = self.table(key, value, wanted)?;
+                self.endpoint(self.origin_at(value.span().start), table)
+            })
+            .collect()
+    }
+
+    fn endpoint(&self, origin: Origin, table: &DeTable<'_>) -> Result<EndpointTable, ConfigError> {
+        let mut endpoint = EndpointTable { origin, ..EndpointTable::default() };
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            if name == HEADERS {
+                for (header, value) in self.table(key, value, "a table { Name = \"value\" }")? {
+                    let raw = self.text_of("otlp.headers", header, value)?;
+                    endpoint.headers.push((header.get_ref().to_string(), raw));
+                }
+            } else if let Some(known) = ENDPOINT_KEYS.iter().find(|known| **known == name) {
+                endpoint.values.insert(known, self.text_of(&format!("otlp.{name}"), key, value)?);
+            } else {
+                let known = ENDPOINT_KEYS.into_iter().chain([HEADERS]);
+                return Err(self.unknown("otlp.", key, known.collect(), None));
+            }
+        }
+        Ok(endpoint)
+    }
+
+    fn unknown_scalar(&self, table: &str, key: &Key<'_>) -> ConfigError {
+        let leaf = |full: &'static str| full.rsplit_once('.').map_or(full, |(_, leaf)| leaf);
+        let here = SCALAR_KEYS.into_iter().filter(|full| full.len() == table.len() + leaf(full).len());
+        let mut here: Vec<_> = here.filter(|full| full.starts_with(table)).map(leaf).collect();
+        if table.is_empty() {
+            here.extend(TABLES.into_iter().chain([ENDPOINTS]));
+        }
+        let elsewhere = SCALAR_KEYS.into_iter().find(|full| leaf(full) == key.get_ref().as_ref());
+        self.unknown(table, key, here, elsewhere)
+    }
+
+    fn unknown(
+        &self,
+        table: &str,
+        key: &Key<'_>,
+        here: Vec<&'static str>,
+        elsewhere: Option<&'static str>,
+    ) -> ConfigError {
+        let name = key.get_ref().as_ref();
+        let remedy = match (elsewhere, nearest(name, here.iter().copied())) {
+            (Some(full), _) => match full.split_once('.') {
+                Some((table, _)) => format!("it belongs into the table [{table}]"),
+                None => "it belongs above the first [table]".to_owned(),
+            },
+            (None, Some(near)) => format!("did you mean `{table}{near}`?"),
+            (None, None) => format!("known here: {}", here.join(", ")),
+        };
+        ConfigError::UnknownKey { origin: self.origin(key), key: format!("{table}{name}"), remedy }
+    }
+}
