@@ -73,8 +73,9 @@ pub fn bounded(text: &str) -> String {
 
 /// Decides how a job appears, at its first counted run.
 ///
-/// A job that the scheduler no longer knows and whose record names no next run was a one-shot job: OpenClaw
-/// deletes those after their run, and every other record says when the next run is due.
+/// A job that the scheduler no longer knows and whose record names no next run, or one that was due before this
+/// run began, was a one-shot job: OpenClaw deletes those after their run, and the next run of any other job
+/// lies behind the one recorded.
 pub fn decide(
     schedule: ScheduleKind,
     defined: bool,
@@ -82,7 +83,8 @@ pub fn decide(
     own_jobs: usize,
     max_jobs: usize,
 ) -> JobLabel {
-    let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && run.next_run_at.is_none();
+    let over = run.next_run_at.is_none_or(|next| next <= run.key.at.time());
+    let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && over;
     by_schedule(if forgotten_one_shot { ScheduleKind::OneShot } else { schedule }, own_jobs, max_jobs)
 }
 

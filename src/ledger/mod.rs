@@ -190,6 +190,12 @@ impl Ledger {
         &self.path
     }
 
+    /// Returns how much disk the ledger takes up, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        open::size(&self.path)
+    }
+
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
         LedgerError::of(&self.path, error)
     }

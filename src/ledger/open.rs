@@ -100,6 +100,9 @@ fn prepare(
 }
 
 fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
+    // Made by us, it is for this user's eyes only, and SQLite gives its log the same mode. If this fails, so does
+    // what follows, with SQLite's word on why.
+    _ = FileOptions::new().create(true).append(true).mode(0o600).open(path);
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
@@ -220,6 +223,12 @@ pub(super) fn restore(ledger: &mut Ledger) -> Result<(), LedgerError> {
     ledger.connection = connect(&path, synchronous >= 2).map_err(failed)?;
     ledger.file = file_id(&path).unwrap_or_default();
     Ok(())
+}
+
+/// Returns the size of the ledger in bytes: the database and its log.
+pub(super) fn size(path: &Path) -> u64 {
+    let bytes = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    bytes(path) + bytes(&beside(path, "-wal"))
 }
 
 /// Returns the identity of the file at `path`.
