@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE};
 use openclaw_usage::clock::Clock;
-use openclaw_usage::config::{self, Config, ConfigError, Environment, Overrides};
+use openclaw_usage::config::{
+    self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
+};
+use openclaw_usage::demo::command::{self as demo, DemoError};
 use openclaw_usage::serve::{self, ServeError};
 
 fn main() -> ExitCode {
@@ -34,6 +37,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
 }
@@ -43,7 +48,8 @@ impl Failure {
         match self {
             Self::Config(_) => EXIT_USAGE,
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
-            Self::Serve(_) | Self::Runtime(_) => 1,
+            Self::Demo(error) if error.is_usage() => EXIT_USAGE,
+            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) => 1,
         }
     }
 }
@@ -67,7 +73,12 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             runtime.block_on(serve::run(&config, &clock))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check(_) | Command::Demo(_) => Ok(ExitCode::FAILURE),
+        Command::Demo(args) => {
+            serve::init_logging(&LogConfig { level: LogLevel::Warn, format: LogFormat::Text });
+            let equal = runtime.block_on(demo::run(&args, &clock))?;
+            Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Check(_) => Ok(ExitCode::FAILURE),
     }
 }
 
