@@ -10,7 +10,7 @@ use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
 };
 use openclaw_usage::demo::command::{self as demo, DemoError};
-use openclaw_usage::serve::{self, ServeError};
+use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, ServeError};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
@@ -38,6 +38,8 @@ enum Failure {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
+    OwnTelemetry(#[from] OwnTelemetryError),
+    #[error(transparent)]
     Demo(#[from] DemoError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
@@ -46,7 +48,7 @@ enum Failure {
 impl Failure {
     const fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_USAGE,
+            Self::Config(_) | Self::OwnTelemetry(_) => EXIT_USAGE,
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
             Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) => 1,
@@ -66,15 +68,24 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(args) => {
             let config = load(&args.into())?;
-            serve::init_logging(&config.log);
+            let own = OwnTelemetry::start(&config, runtime.handle())?;
+            serve::init_logging(&config.log, &own);
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
             }
-            runtime.block_on(serve::run(&config, &clock))?;
+            let served = runtime.block_on(async {
+                let served = serve::run(&config, &clock).await;
+                own.stop().await;
+                served
+            });
+            served?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => {
-            serve::init_logging(&LogConfig { level: LogLevel::Warn, format: LogFormat::Text });
+            serve::init_logging(
+                &LogConfig { level: LogLevel::Warn, format: LogFormat::Text },
+                &OwnTelemetry::default(),
+            );
             let equal = runtime.block_on(demo::run(&args, &clock))?;
             Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

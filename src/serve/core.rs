@@ -117,6 +117,7 @@ impl Core {
         End::Shutdown
     }
 
+    #[tracing::instrument(name = "collect", level = "info", skip_all, fields(files = round.work.files.len()))]
     fn work(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
         if round.work.everything && self.ledger.restore_if_deleted()? {
             tracing::warn!(
@@ -145,6 +146,7 @@ impl Core {
         Ok(())
     }
 
+    #[tracing::instrument(level = "info", skip_all)]
     fn sweep(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
         let progress = self.collector.sweep(&mut self.ledger, now)?;
         self.arm();
