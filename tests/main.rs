@@ -7,5 +7,8 @@
 #[cfg(test)]
 mod common;
 
+#[cfg(test)]
+mod house;
+
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;
