@@ -10,7 +10,9 @@ fn read(name: &str) -> String {
 fn every_direct_dependency_has_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     let reasons = read("CONTRIBUTING.md");
-    let names = ["dependencies", "dev-dependencies"].into_iter().flat_map(|table| manifest[table].as_table().unwrap().keys());
+    let names = ["dependencies", "dev-dependencies"]
+        .into_iter()
+        .flat_map(|table| manifest[table].as_table().unwrap().keys());
     let missing: Vec<&String> = names.filter(|name| !reasons.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "CONTRIBUTING.md gives no reason for {missing:?}");
 }

@@ -24,6 +24,7 @@ mod merge;
 mod open;
 mod read;
 mod schema;
+mod series;
 mod store;
 mod totals;
 
@@ -169,6 +170,8 @@ pub struct Ledger {
     file: crate::model::FileId,
     book: book::Book,
     totals: SharedTotals,
+    /// What is committed and not shown yet: see [`Ledger::hold`].
+    held: Option<series::Held>,
 }
 
 impl Ledger {
@@ -208,6 +211,8 @@ impl Ledger {
         self.book = book;
         self.book.settings = settings;
         totals::replace(&self.totals, totals);
+        // What was loaded includes what was held back.
+        self.held = self.held.as_ref().map(|_| series::Held::default());
         Ok(())
     }
 

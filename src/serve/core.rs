@@ -283,6 +283,9 @@ impl Core {
             work.jobs = true;
         } else if layout.runs_dir.starts_with(path) || *path == layout.state_dir.join("openclaw.json") {
             work.everything = true;
+            if let Some(watcher) = &mut self.watcher {
+                watcher.forget(path);
+            }
         }
     }
 }
