@@ -193,6 +193,12 @@ impl Ledger {
         &self.path
     }
 
+    /// Returns when the newest record was written down by OpenClaw; `None` before the first.
+    #[must_use]
+    pub fn newest_record(&self) -> Option<UnixMs> {
+        self.book.counters.sources.values().filter_map(|source| source.last_record).max()
+    }
+
     /// Returns how much disk the ledger takes up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
