@@ -110,6 +110,19 @@ fn a_last_line_without_newline_counts_with_the_next_line_or_after_a_day() {
 }
 
 #[test]
+fn several_records_without_newlines_count_after_a_day() {
+    let mut log = Log::new(&(lines([0]) + &line(1) + &line(2)));
+    log.now = UnixMs(log.path.metadata().unwrap().mtime() * 1000 + UNFINISHED_MS);
+    assert_eq!(log.look().0, [0, 1, 2]);
+    log.append(&line(3));
+    log.append(&line(4)[..20]);
+    log.now = UnixMs(log.path.metadata().unwrap().mtime() * 1000 + UNFINISHED_MS);
+    assert_eq!(log.look().0, Vec::<i64>::new(), "the last one is not whole yet");
+    log.append(&(line(4)[20..].to_owned() + "\n"));
+    assert_eq!(log.look(), (vec![3, 4], false, vec![]));
+}
+
+#[test]
 fn a_prune_is_survived_without_reading_the_file_again() {
     let mut log = Log::new(&lines(0..4_000));
     log.look();
