@@ -196,6 +196,28 @@ fn a_line_above_a_mebibyte_is_stepped_over_in_bounded_memory() {
 }
 
 #[test]
+fn a_position_behind_no_line_does_not_outlive_its_file() {
+    let long = "x".repeat((1 << 20) + 1) + "\n";
+    for (first, rejects) in [("\n".to_owned(), vec![]), (long, vec![RejectReason::LineTooLong])] {
+        let mut log = Log::new(&first);
+        assert_eq!(log.look(), (vec![], false, rejects));
+        log.append(&lines([0]));
+        assert_eq!(log.look(), (vec![0], false, vec![]), "the same file goes on");
+
+        let mut log = Log::new(&first);
+        log.look();
+        // Overwritten in place, and longer than before: the same inode, as after a deletion and a new file.
+        let records = i64::try_from(first.len() / line(0).len()).unwrap() + 2;
+        fs::write(&log.path, lines(0..records)).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(batch) = log.poll().batch {
+            numbers.extend(batch.runs.iter().map(|run| run.key.at.time().0 - T0));
+        }
+        assert_eq!(numbers, (0..records).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn blank_lines_and_line_ends_of_windows_belong_to_the_line_before() {
     let mut log = Log::new(&format!("{}\r\n\r\n\n", line(0)));
     assert_eq!(log.look().0, [0]);
