@@ -7,5 +7,8 @@
 #[cfg(test)]
 mod common;
 
+#[cfg(test)]
+mod model;
+
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;
