@@ -17,7 +17,7 @@ use world::{JOBS, World};
 const SEQUENCES: u64 = 300;
 
 /// Seeds that found a defect once.
-const ONCE_FAILED: [u64; 0] = [];
+const ONCE_FAILED: [u64; 5] = [19, 42, 88, 216, 296];
 
 #[test]
 fn every_run_that_was_readable_counts_exactly_once() {
