@@ -29,7 +29,7 @@ impl Truth {
         let (lines, tail) = content.split_at(end);
         let readable = lines.split(|byte| *byte == b'\n').filter(|line| line.len() <= LONGEST_LINE);
         readable.for_each(|line| self.take(line));
-        if rested && is_nothing_but_records(tail) {
+        if rested && is_whole(tail) {
             self.take(tail);
         }
     }
@@ -62,10 +62,11 @@ impl Truth {
     }
 }
 
-fn is_nothing_but_records(tail: &[u8]) -> bool {
+/// Whether nothing in an unfinished line is cut short.
+fn is_whole(tail: &[u8]) -> bool {
     let text: Vec<u8> = tail.iter().copied().filter(|byte| *byte != 0).collect();
-    let mut values = serde_json::Deserializer::from_slice(&text).into_iter::<Value>();
-    values.all(|value| value.is_ok_and(|value| value["jobId"].is_string()))
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    serde_json::Deserializer::from_slice(text).into_iter::<Value>().all(|value| value.is_ok())
 }
 
 impl Sums {
