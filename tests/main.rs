@@ -10,5 +10,8 @@ mod common;
 #[cfg(test)]
 mod house;
 
+#[cfg(test)]
+mod model;
+
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;

@@ -244,3 +244,6 @@ fn lock(totals: &Mutex<Totals>) -> std::sync::MutexGuard<'_, Totals> {
 const fn utc_day(at: UnixMs) -> i64 {
     at.0.div_euclid(86_400_000)
 }
+
+#[cfg(test)]
+mod tests;
