@@ -73,8 +73,10 @@ pub fn bounded(text: &str) -> String {
 
 /// Decides how a job appears, at its first counted run.
 ///
-/// A job that the scheduler no longer knows and whose record names no next run was a one-shot job: OpenClaw
-/// deletes those after their run, and every other record says when the next run is due.
+/// A job that the scheduler no longer knows and whose record names no run to come was a one-shot job: OpenClaw
+/// deletes those after their run, and every other record says when the next run is due. Where a one-shot job
+/// is deleted at once, its record still names the time at which it was due itself (recorded with 2026.2.17 and
+/// 2026.5.28).
 pub fn decide(
     schedule: ScheduleKind,
     defined: bool,
@@ -82,7 +84,8 @@ pub fn decide(
     own_jobs: usize,
     max_jobs: usize,
 ) -> JobLabel {
-    let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && run.next_run_at.is_none();
+    let over = run.next_run_at.is_none_or(|next| next <= run.key.at.time());
+    let forgotten_one_shot = schedule == ScheduleKind::Unknown && !defined && over;
     by_schedule(if forgotten_one_shot { ScheduleKind::OneShot } else { schedule }, own_jobs, max_jobs)
 }
 
