@@ -8,7 +8,13 @@
 mod common;
 
 #[cfg(test)]
+mod layers;
+
+#[cfg(test)]
 mod model;
+
+#[cfg(test)]
+mod recorded;
 
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;

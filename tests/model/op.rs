@@ -136,7 +136,7 @@ fn draw(rng: &mut Rng, jobs: usize) -> Op {
         885..905 => Op::Crash,
         905..912 => Op::Checkpoint,
         912..920 => Op::PowerLoss,
-        920..930 => Op::DiskFails { table: *rng.choice(&TABLES).expect("five") },
+        920..930 => Op::DiskFails { table: rng.choice(&TABLES).expect("five") },
         930..950 => Op::DiskHeals,
         950..955 => Op::LedgerDeleted { log_too: rng.bool() },
         _ => Op::Clock {

@@ -58,7 +58,7 @@ impl World {
         let folder =
             if seed.is_multiple_of(8) { TempDir::new().expect("a temporary directory") } else { in_memory() };
         let state = folder.path().join("state");
-        let generation = if seed % 3 == 0 { Generation::V2026_2_17 } else { Generation::V2026_5_28 };
+        let generation = if seed.is_multiple_of(3) { Generation::V2026_2_17 } else { Generation::V2026_5_28 };
         let options = Options {
             seed,
             jobs: JOBS,
