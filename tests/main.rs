@@ -11,7 +11,13 @@ mod common;
 mod house;
 
 #[cfg(test)]
+mod layers;
+
+#[cfg(test)]
 mod model;
+
+#[cfg(test)]
+mod recorded;
 
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;

@@ -42,7 +42,9 @@ fn one_shot_jobs_share_a_label_whether_or_not_the_scheduler_still_knows_them() {
         .ledger()
         .set_jobs(&[definition("a", "once", ScheduleKind::OneShot), recurring("c", "often")])
         .unwrap();
-    bench.apply(vec![one_shot("a", 0), one_shot("b", 0), one_shot("c", 0), run("d", 0)]);
+    // Deleted with its run: the record names the time at which it was due.
+    let due = Run { next_run_at: Some(T0.plus(-3_803)), ..run("e", 0) };
+    bench.apply(vec![one_shot("a", 0), one_shot("b", 0), one_shot("c", 0), run("d", 0), due]);
     assert_eq!(labels(&bench), pairs(&[("one-shot", ""), ("c", "often"), ("d", "")]));
     // Once counted, a job keeps its kind of label.
     bench.ledger().set_jobs(&[recurring("b", "now often")]).unwrap();

@@ -1,0 +1,99 @@
+//! Recorded state directories, replayed: what is counted is what their records hold.
+//!
+//! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `privacy`: what of a
+//! record never leaves it.
+
+mod privacy;
+mod prune;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, SeriesKind, Summary, Totals};
+use openclaw_usage::model::{TokenKind, UnixMs};
+use openclaw_usage::serve::Collector;
+use tempfile::TempDir;
+
+/// After the last recording.
+const NOW: UnixMs = UnixMs(1_795_300_000_000);
+
+const RECORDINGS: [&str; 5] = ["2026.2.17", "2026.5.28", "stage1-5.28", "cut-2026.2.17", "cut-2026.5.28"];
+
+/// A collector on a state directory, with a ledger of its own.
+struct Counting {
+    folder: TempDir,
+    state_dir: PathBuf,
+    collector: Collector,
+    ledger: Option<Ledger>,
+}
+
+impl Counting {
+    fn of(state_dir: &Path) -> Self {
+        let folder = TempDir::new().expect("a temporary directory");
+        let mut counting = Self {
+            collector: Collector::new(state_dir, None),
+            state_dir: state_dir.to_path_buf(),
+            folder,
+            ledger: None,
+        };
+        counting.restart();
+        counting
+    }
+
+    /// Stops and starts again: nothing but the ledger's file is left.
+    fn restart(&mut self) {
+        self.ledger = None;
+        self.collector = Collector::new(&self.state_dir, None);
+        let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
+        let opened = Ledger::open(&self.path(), &options, NOW).expect("a ledger");
+        self.ledger = Some(opened.ledger);
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("ledger.sqlite")
+    }
+
+    fn sweep(&mut self) {
+        self.collector.sweep(self.ledger.as_mut().expect("an open ledger"), NOW).expect("a sweep");
+    }
+
+    fn look(&mut self, name: &OsStr) {
+        self.collector.look(self.ledger.as_mut().expect("an open ledger"), name, NOW).expect("a look");
+    }
+
+    fn totals(&self) -> Totals {
+        let totals = self.ledger.as_ref().expect("an open ledger").totals();
+        let totals = totals.lock().expect("totals");
+        totals.clone()
+    }
+
+    fn summary(&self) -> Summary {
+        LedgerReader::open(&self.path()).and_then(|reader| reader.summary()).expect("a summary")
+    }
+}
+
+/// Runs, input and output tokens.
+type Counted = (u64, u64, u64);
+
+/// Sums what is exported, by the label of the job.
+fn exported_by_job(totals: &Totals) -> BTreeMap<String, Counted> {
+    let mut jobs: BTreeMap<String, Counted> = BTreeMap::new();
+    for series in &totals.series {
+        let counted = jobs.entry(totals.labels[series.labels].job_id.clone()).or_default();
+        match series.kind {
+            SeriesKind::Runs(..) => counted.0 += series.exported_total,
+            SeriesKind::Tokens(TokenKind::Input) => counted.1 += series.exported_total,
+            SeriesKind::Tokens(TokenKind::Output) => counted.2 += series.exported_total,
+            SeriesKind::Tokens(_) => panic!("no record of these versions tells cache tokens"),
+            SeriesKind::Duration => {}
+        }
+    }
+    jobs
+}
+
+fn exported(totals: &Totals) -> Counted {
+    let jobs = exported_by_job(totals);
+    jobs.values().fold((0, 0, 0), |sum, job| (sum.0 + job.0, sum.1 + job.1, sum.2 + job.2))
+}

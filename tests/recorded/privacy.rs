@@ -1,0 +1,98 @@
+//! What a record says beyond its numbers stays in it: neither the ledger's file nor `/metrics` repeats it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use openclaw_usage::telemetry::text::{Format, render};
+use openclaw_usage::telemetry::{ProcessState, SnapshotBuilder};
+use serde_json::Value;
+
+use super::*;
+use crate::common::fixtures::Fixture;
+
+/// Keys whose text is content, an address or an id of a session.
+const PRIVATE: [&str; 12] = [
+    "summary",
+    "error",
+    "deliveryError",
+    "message",
+    "text",
+    "to",
+    "url",
+    "sessionId",
+    "sessionKey",
+    "apiKey",
+    "token",
+    "baseUrl",
+];
+
+fn gather(value: &Value, key: &str, private: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| gather(value, key, private)),
+        Value::Array(values) => values.iter().for_each(|value| gather(value, key, private)),
+        // Shorter texts are words such as `last`, which stand in our own names as well.
+        Value::String(text) if PRIVATE.contains(&key) && text.len() >= 8 => _ = private.insert(text.clone()),
+        _ => {}
+    }
+}
+
+/// All private texts of a recording.
+fn private_texts(fixture: &Fixture) -> BTreeSet<String> {
+    let mut private = BTreeSet::new();
+    let cron = fixture.state_dir().join("cron");
+    for file in [cron.join("jobs.json"), fixture.state_dir().join("openclaw.json")] {
+        let text = fs::read_to_string(&file).expect("a file of the gateway");
+        gather(&serde_json::from_str(&text).expect("JSON"), "", &mut private);
+    }
+    for entry in fs::read_dir(cron.join("runs")).expect("cron/runs") {
+        for line in fs::read_to_string(entry.expect("an entry").path()).expect("a run log").lines() {
+            gather(&serde_json::from_str(line).expect("a record is JSON"), "", &mut private);
+        }
+    }
+    private
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
+#[test]
+fn no_content_reaches_the_ledger_or_the_metrics() {
+    for name in RECORDINGS {
+        let fixture = Fixture::unpack(name);
+        let mut private = private_texts(&fixture);
+        assert!(private.len() > 20, "{name}: {private:?}");
+        assert!(
+            private.iter().any(|text| text.contains("s3cr3t")) && private.iter().any(|t| t.contains("Mock"))
+        );
+        private.extend(["s3cr3t", "Mock report", "mock upstream exploded", "127.0.0.1"].map(str::to_owned));
+        // Rejects keep a sample of where they were: lines that are not JSON, not a run, and impossible.
+        let runs = fixture.state_dir().join("cron/runs");
+        let bad = "{\"torn\":\"s3cr3t\n{\"s3cr3t\":\"s3cr3t\"}\n\
+             {\"ts\":5,\"jobId\":\"s3cr3t\",\"action\":\"finished\",\"runAtMs\":5,\"summary\":\"s3cr3t\"}\n";
+        fs::write(runs.join("bad.jsonl"), bad).expect("a log");
+
+        let mut counting = Counting::of(&fixture.state_dir());
+        counting.sweep();
+        let totals = counting.totals();
+        assert_eq!(totals.counters.rejects.values().sum::<u64>(), 3);
+        let snapshot = SnapshotBuilder::default().build(&totals, &ProcessState::default(), NOW);
+        let pages = [Format::OpenMetrics, Format::Classic].map(|format| render(&snapshot, format));
+        let log = fs::read(counting.folder.path().join("ledger.sqlite-wal")).expect("the write-ahead log");
+        counting.ledger = None;
+        let ledger = fs::read(counting.path()).expect("the ledger");
+        let outputs = [
+            ("ledger", &ledger[..]),
+            ("log", &log),
+            ("OpenMetrics", pages[0].as_bytes()),
+            ("classic", pages[1].as_bytes()),
+        ];
+        for (what, bytes) in outputs {
+            // What may be seen is seen, so that the search proves something.
+            assert!(holds(bytes, "cache-heavy"), "{name}: {what} has no name of a job");
+            for text in &private {
+                assert!(!holds(bytes, text), "{name}: {what} holds {text:?}");
+            }
+        }
+    }
+}
