@@ -84,10 +84,12 @@ fn prepare(
     now: UnixMs,
 ) -> Result<Connection, LedgerError> {
     let failed = |error| LedgerError::of(path, error);
-    let mut connection = connect(path, options.full_sync).map_err(failed)?;
+    let mut connection = connect(path).map_err(failed)?;
     if origin == Origin::Existing {
         check(&connection, path)?;
     }
+    // Only now: this writes, and what is not ours stays as it is.
+    configure(&connection, options.full_sync).map_err(failed)?;
     schema::migrate(&mut connection).map_err(failed)?;
     settle_gateway(&connection, path, options)?;
     if origin != Origin::Existing {
@@ -99,19 +101,22 @@ fn prepare(
     Ok(connection)
 }
 
-fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Made by us, it is for this user's eyes only, and SQLite gives its log the same mode. If this fails, so does
     // what follows, with SQLite's word on why.
     _ = FileOptions::new().create(true).append(true).mode(0o600).open(path);
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Everything can be replayed from the sources while they last, so a commit need not wait for the disk.
     connection.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -2_000)?;
-    Ok(connection)
+    connection.pragma_update(None, "cache_size", -2_000)
 }
 
 /// Refuses what is no ledger, is newer, or is damaged.
@@ -220,7 +225,8 @@ pub(super) fn restore(ledger: &mut Ledger) -> Result<(), LedgerError> {
     let synchronous: i64 =
         ledger.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(failed)?;
     ledger.connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]).map_err(failed)?;
-    ledger.connection = connect(&path, synchronous >= 2).map_err(failed)?;
+    ledger.connection = connect(&path).map_err(failed)?;
+    configure(&ledger.connection, synchronous >= 2).map_err(failed)?;
     ledger.file = file_id(&path).unwrap_or_default();
     Ok(())
 }
