@@ -165,7 +165,7 @@ pub struct Ledger {
     path: PathBuf,
     connection: Connection,
     /// Held for as long as the ledger is open; unlocked by the system when the process ends.
-    _lock: std::fs::File,
+    lock: std::fs::File,
     /// The file that the connection writes to, to notice its deletion.
     file: crate::model::FileId,
     book: book::Book,
@@ -233,6 +233,13 @@ impl Ledger {
         }
         open::restore(self)?;
         Ok(true)
+    }
+}
+
+impl Drop for Ledger {
+    /// Unlocks by word: closing the file alone leaves the lock to a child process that was just being started.
+    fn drop(&mut self) {
+        _ = self.lock.unlock();
     }
 }
 
