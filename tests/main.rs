@@ -26,6 +26,8 @@ mod layers;
 #[cfg(test)]
 mod model;
 #[cfg(all(test, feature = "e2e"))]
+mod own_telemetry;
+#[cfg(all(test, feature = "e2e"))]
 mod real_servers;
 #[cfg(test)]
 mod recorded;

@@ -19,11 +19,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it without our environment, both outputs in the file `log`.
+    /// Starts it with no environment but what the command sets, both outputs in the file `log`.
     pub fn spawn(name: &str, command: &mut Command, log: PathBuf) -> Self {
         let output = File::create(&log).unwrap_or_else(|error| panic!("create {}: {error}", log.display()));
+        let own: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
         let child = command
             .env_clear()
+            .envs(own)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second handle of the log"))
             .stderr(output)
