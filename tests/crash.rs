@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,12 +21,12 @@ fn killed_at_a_growth_of_the_write_ahead_log() {
     let (mut crashes, mut rng) = (Crashes::new(11), fastrand::Rng::with_seed(11));
     for _ in 0..40 {
         // The commit is under way when its first frame is seen; a few turns later it is elsewhere in it, or past it.
-        let (growth, turns) = (rng.u32(1..12), rng.u32(0..400));
+        let (growth, turns) = (rng.u32(1..5), rng.u32(0..400));
         crashes.once(|daemon, simulation, wal| kill_at_growth(daemon, simulation, wal, growth, turns));
     }
     let Crashes { in_commit, kills, .. } = crashes;
-    eprintln!("{kills} kills, {in_commit} of them with a commit in the log that readers had not seen");
-    assert!(kills == 40 && in_commit > 0, "{kills} kills, {in_commit} within commits");
+    eprintln!("{kills} kills, {in_commit} of them at the chosen write to the log");
+    assert!(kills == 40 && in_commit > 10, "{kills} kills, {in_commit} at the chosen write to the log");
 }
 
 #[test]
@@ -54,9 +55,9 @@ fn killed_during_starts() {
     for _ in 0..25 {
         let mut process = crashes.sandbox.spawn(&mut crashes.sandbox.command(&[]));
         let wal = wal_of(&crashes.sandbox.ledger());
-        let (before, patience) = (size(&wal), rng.u32(0..20_000));
+        let (before, patience) = (written(&wal), rng.u32(0..20_000));
         let mut turns = 0;
-        while turns < patience && (size(&wal) == before || rng.bool()) {
+        while turns < patience && (written(&wal) == before || rng.bool()) {
             turns += 1;
             assert!(process.ended().is_none(), "it ended by itself: {}", process.log());
         }
@@ -81,8 +82,7 @@ struct Crashes {
 impl Crashes {
     fn new(seed: u64) -> Self {
         let sandbox = Sandbox::new();
-        let mut simulation =
-            Simulation::new(&sandbox.state_dir(), seed, now().plus(-BEHIND_MS), true);
+        let mut simulation = Simulation::new(&sandbox.state_dir(), seed, now().plus(-BEHIND_MS), true);
         simulation.pass(5_000);
         Self { sandbox, simulation, seen: Samples::default(), kills: 0, in_commit: 0 }
     }
@@ -99,7 +99,8 @@ impl Crashes {
         at_start.assert_continues(&self.seen);
         let settled = successor.until_counted(self.simulation.truth());
         settled.assert_continues(&at_start);
-        let outcomes = |outcome| settled.sum("openclaw_usage_records_total", &[("openclaw_outcome", outcome)]);
+        let outcomes =
+            |outcome| settled.sum("openclaw_usage_records_total", &[("openclaw_outcome", outcome)]);
         assert_eq!(outcomes("conflict"), 0.0, "no record was ever seen with another content");
         assert_eq!(settled.sum("openclaw_usage_source_gaps_total", &[]), 0.0, "nothing was pruned unread");
         self.seen = settled;
@@ -108,13 +109,7 @@ impl Crashes {
 
 /// Lets runs happen, and kills at the given growth of the log and some turns of a loop later. Returns whether it was
 /// killed there; if not, the commits of these runs came in fewer growths, and it is killed afterwards.
-fn kill_at_growth(
-    daemon: Daemon,
-    simulation: &mut Simulation,
-    wal: &Path,
-    growth: u32,
-    turns: u32,
-) -> bool {
+fn kill_at_growth(daemon: Daemon, simulation: &mut Simulation, wal: &Path, growth: u32, turns: u32) -> bool {
     let (pid, stop) = (daemon.pid(), AtomicBool::new(false));
     let hit = thread::scope(|scope| {
         let killer = scope.spawn(|| watch_and_kill(pid, wal, growth, turns, &stop));
@@ -123,9 +118,8 @@ fn kill_at_growth(
         let truth = simulation.truth();
         while !killer.is_finished() {
             let page = crate::common::http::get(daemon.address(), "/metrics").map(|page| page.text());
-            let done = page.is_ok_and(|page| {
-                crate::common::samples::Count::on(&Samples::parse(&page)) == truth
-            });
+            let done =
+                page.is_ok_and(|page| crate::common::samples::Count::on(&Samples::parse(&page)) == truth);
             stop.store(done, Ordering::Relaxed);
         }
         killer.join().expect("the thread that kills")
@@ -135,17 +129,17 @@ fn kill_at_growth(
 }
 
 fn watch_and_kill(pid: Pid, wal: &Path, growth: u32, turns: u32, stop: &AtomicBool) -> bool {
-    let (mut known, mut grown) = (size(wal), 0);
+    let (mut known, mut grown) = (written(wal), 0);
     while grown < growth {
         if stop.load(Ordering::Relaxed) {
             return false;
         }
-        let is = size(wal);
+        let is = written(wal);
         grown += u32::from(is != known);
         known = is;
     }
     for _ in 0..turns {
-        size(wal);
+        written(wal);
     }
     kill_process(pid, Signal::KILL).expect("SIGKILL to a child of ours");
     true
@@ -155,6 +149,8 @@ fn wal_of(ledger: &Path) -> PathBuf {
     ledger.with_extension("sqlite-wal")
 }
 
-fn size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
+/// What a write changes: the length, or where the log begins anew the time.
+fn written(path: &Path) -> Option<(u64, SystemTime)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }

@@ -38,7 +38,11 @@ fn a_damaged_ledger_is_moved_aside_and_rebuilt() {
     assert_eq!(fs::read(aside).unwrap(), bytes, "nothing of it is thrown away");
     let rows = |samples: &Samples| samples.sum("openclaw_usage_runs", &[]);
     until("the rows of all runs", || (rows(&daemon.scrape()) == rows(&before)).then_some(()));
-    assert_eq!(Count::on(&daemon.scrape()), Count::default(), "what was exported before is not exported again");
+    assert_eq!(
+        Count::on(&daemon.scrape()),
+        Count::default(),
+        "what was exported before is not exported again"
+    );
 
     let past = simulation.truth();
     simulation.now = now();
@@ -108,7 +112,11 @@ fn a_ledger_that_cannot_grow() {
     }
     let log = daemon.terminate();
     let said = |what: &str| log.lines().filter(|line| line.contains(what)).count();
-    assert_eq!((said("was not counted"), said("can be written again")), (2, 2), "a line a time, not a try: {log}");
+    assert_eq!(
+        (said("was not counted"), said("can be written again")),
+        (2, 2),
+        "a line a time, not a try: {log}"
+    );
     sandbox.serve(&[]).until_counted(simulation.truth()).assert_continues(&seen);
 }
 
@@ -231,7 +239,9 @@ fn a_ledger_where_this_user_may_not_write() {
     let ledger = closed.join("deeper/ledger.sqlite").display().to_string();
     let (status, log) = sandbox.refused_command(&mut as_nobody(&sandbox, &["--ledger", &ledger]));
     assert_eq!(status, Some(1), "{log}");
-    for word in [ledger.as_str(), "cannot write the ledger", "Permission denied", "make the directory writable"] {
+    for word in
+        [ledger.as_str(), "cannot write the ledger", "Permission denied", "make the directory writable"]
+    {
         assert!(log.contains(word), "{word:?}: {log}");
     }
 }

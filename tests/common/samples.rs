@@ -42,7 +42,8 @@ impl Samples {
     /// Panics where a durable counter fell or vanished since `before`, or has another time of creation. Counters that
     /// begin with each process are left out.
     pub fn assert_continues(&self, before: &Self) {
-        let counts = |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
+        let counts =
+            |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
         let of_process = |name: &str| name.contains("_usage_export_") || name.contains("_usage_clock_");
         for ((name, labels), was) in &before.0 {
             if of_process(name) {
