@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 
+use openclaw_usage::demo::corpus;
+
 use crate::common::daemon::{Daemon, Sandbox, now};
 use crate::common::fixtures::Fixture;
 use crate::common::gateway::Simulation;
@@ -87,6 +89,28 @@ fn dead_endpoints_hold_nothing_up() {
     let failures = [("openclaw_reason", "connection")];
     assert!(daemon.scrape().sum("openclaw_usage_export_failures_total", &failures) >= 1.0);
     life.assert_exact_from_the_start();
+    daemon.terminate();
+}
+
+/// So much of it that it is read over several pushes' time: its totals appear at once, or none of it.
+#[test]
+fn a_long_history_is_no_growth() {
+    let prometheus = Prometheus::start(Version::V3, &[]);
+    let sandbox = Sandbox::new();
+    let spec = corpus::Spec {
+        files: 20,
+        lines_per_file: 1_500,
+        line_bytes: 1_000,
+        seed: 52,
+        first_run_at: now().plus(-30 * 86_400_000),
+    };
+    let sums = corpus::write(&sandbox.state_dir(), spec).unwrap();
+    let truth = Count { runs: sums.runs, input: sums.input, output: sums.output };
+    let daemon = sandbox.serve(&["--otlp-endpoint", &prometheus.otlp_endpoint()]);
+    assert_eq!(Count::on(&daemon.scrape()), truth, "the first scrape shows all of it");
+    until_stored(&prometheus, truth);
+    let at = now_ms();
+    assert_eq!(growth(&prometheus, at, 600_000), Count::default());
     daemon.terminate();
 }
 
