@@ -17,6 +17,8 @@ mod common;
 
 #[cfg(test)]
 mod crash;
+#[cfg(all(test, feature = "e2e"))]
+mod end_to_end;
 #[cfg(test)]
 mod hardship;
 #[cfg(test)]

@@ -121,10 +121,10 @@ fn collector_writes_what_arrives_by_http() {
 #[test]
 fn promtool_tells_a_good_page_from_a_bad_one() {
     let good = "# HELP openclaw_tokens_total Tokens.\n# TYPE openclaw_tokens_total counter\nopenclaw_tokens_total 1\n";
-    let (status, said) = promtool_check_metrics(good);
+    let (status, said) = promtool_check_metrics(good, &[]);
     assert!(status.success(), "{said}");
 
-    let (status, said) = promtool_check_metrics(&good.replace("tokens_total", "tokens"));
+    let (status, said) = promtool_check_metrics(&good.replace("tokens_total", "tokens"), &[]);
     assert!(!status.success());
     assert!(said.contains(r#"counter metrics should have "_total" suffix"#), "{said}");
 }

@@ -68,6 +68,9 @@ pub struct Core {
     pub changed: watch::Sender<u64>,
     /// Days after which runs are folded away; `None`: never.
     pub keep_days: Option<u32>,
+    /// Told once everything on disk was looked at. Totals from before are those of a part of the history, whose
+    /// growth would pass for usage.
+    pub looked: watch::Sender<bool>,
 }
 
 /// What there is to do.
@@ -114,8 +117,10 @@ impl Core {
                 match self.work(&mut round, now) {
                     Ok(()) => self.recovered(&mut round),
                     Err(error @ LedgerError::Corrupt { .. }) => return End::Corrupt(error),
+                    // Shown as it is: somebody must see that the ledger cannot be written.
                     Err(error) => self.failed(&mut round, &error, now),
                 }
+                self.looked.send_replace(true);
             }
             if let Some(done) = round.work.drained.take() {
                 // Whoever asked may have given up.

@@ -120,6 +120,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let (wakes, inbox) = channel();
     let (stop, stopped) = watch::channel(false);
     let (changed, revisions) = watch::channel(0);
+    let (looked, first_look) = watch::channel(false);
     let (persist, persists) = mpsc::channel(16);
     let stats: Vec<(String, Arc<Mutex<EndpointStats>>)> =
         config.otlp.iter().map(|endpoint| (endpoint.name.clone(), Arc::default())).collect();
@@ -127,6 +128,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         start: now,
         sources: vec![SourceState { name: run_log::SOURCE, up: false, watch: None }],
         ledger_writable: true,
+        ledger_bytes: ledger.size_bytes(),
         ..ProcessState::default()
     };
     let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone()));
@@ -139,11 +141,12 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     for (endpoint, (_, stats)) in config.otlp.iter().zip(stats) {
         let state = ledger.endpoint(&endpoint.name)?;
         let feed = feed(&shared, clock, revisions.clone(), persist.clone(), stats, resource.clone());
-        spawn_exporter(&mut parts, endpoint.clone(), feed, state, stopped.clone());
+        spawn_exporter(&mut parts, endpoint.clone(), feed, state, (first_look.clone(), stopped.clone()));
     }
     parts.spawn(forward(persists, wakes.clone()));
-    parts.spawn(http::serve(listener, Arc::clone(&shared), clock.clone(), stopped));
-    let core = core(config, clock, ledger, shared, changed, &wakes);
+    let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
+    parts.spawn(http::serve(listener, surface, stopped));
+    let core = core(config, clock, ledger, shared, (changed, looked), &wakes);
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("core".into())
@@ -178,7 +181,7 @@ fn core(
     clock: &Clock,
     ledger: Ledger,
     shared: Arc<Shared>,
-    changed: watch::Sender<u64>,
+    (changed, looked): (watch::Sender<u64>, watch::Sender<bool>),
     wakes: &Sender<Wake>,
 ) -> Core {
     let now = clock.now();
@@ -212,6 +215,7 @@ fn core(
         shared,
         changed,
         keep_days: config.ledger.keep_days,
+        looked,
     }
 }
 
@@ -239,9 +243,14 @@ fn spawn_exporter(
     endpoint: EndpointConfig,
     feed: Feed,
     state: EndpointState,
-    stopped: watch::Receiver<bool>,
+    (mut first_look, stopped): (watch::Receiver<bool>, watch::Receiver<bool>),
 ) {
-    parts.spawn(export::run(endpoint, feed, state, stopped));
+    parts.spawn(async move {
+        // The core ends before its first look only if the ledger is damaged: there is nothing to push then.
+        if first_look.wait_for(|looked| *looked).await.is_ok() {
+            export::run(endpoint, feed, state, stopped).await;
+        }
+    });
 }
 
 /// Hands requests to store an endpoint's state to the core, which owns the ledger.

@@ -30,6 +30,21 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A whole connection, so that an idle one does not hold its place for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How long a scrape waits for the first look at the sources: half of what Prometheus waits.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// What is served.
+#[derive(Clone)]
+pub struct Surface {
+    /// Totals and readiness.
+    pub shared: Arc<Shared>,
+    /// The clock.
+    pub clock: Clock,
+    /// Turns true once everything on disk was looked at. No totals are shown before: those of a part of the
+    /// history would grow, and that growth would pass for usage.
+    pub first_look: watch::Receiver<bool>,
+}
+
 /// Why the address could not be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -54,12 +69,7 @@ pub async fn bind(address: SocketAddr, origin: &str) -> Result<TcpListener, List
 }
 
 /// Serves until `shutdown` turns true.
-pub async fn serve(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    clock: Clock,
-    mut shutdown: watch::Receiver<bool>,
-) {
+pub async fn serve(listener: TcpListener, surface: Surface, mut shutdown: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -72,12 +82,12 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (shared, clock) = (Arc::clone(&shared), clock.clone());
+        let surface = surface.clone();
         tokio::spawn(async move {
             let _place = place;
             let service = service_fn(move |request| {
-                let response = respond(&request, &shared, &clock);
-                async move { Ok::<_, Infallible>(response) }
+                let surface = surface.clone();
+                async move { Ok::<_, Infallible>(respond(&request, surface).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -90,16 +100,25 @@ pub async fn serve(
     }
 }
 
-fn respond(request: &Request<Incoming>, shared: &Shared, clock: &Clock) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, mut surface: Surface) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
-        "/metrics" => metrics(request, shared, clock),
+        "/metrics" => {
+            let looked = surface.first_look.wait_for(|looked| *looked);
+            if !matches!(tokio::time::timeout(FIRST_LOOK, looked).await, Ok(Ok(_))) {
+                return plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the sources are being read, try again\n".into(),
+                );
+            }
+            metrics(request, &surface.shared, &surface.clock)
+        }
         "/healthz" => plain(StatusCode::OK, "alive\n".into()),
-        "/readyz" => ready(shared),
+        "/readyz" => ready(&surface.shared),
         "/" => plain(StatusCode::OK, "openclaw-usage: /metrics /healthz /readyz\n".into()),
         _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".into()),
     }

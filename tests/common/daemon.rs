@@ -122,24 +122,13 @@ impl Daemon {
         self.get("/metrics").text()
     }
 
-    /// All samples of `/metrics` in the OpenMetrics format, which also says when counters were made.
     pub fn scrape(&self) -> Samples {
-        let page = http::get_accepting(self.address, "/metrics", OPENMETRICS)
-            .unwrap_or_else(|error| panic!("scrape {}: {error}", self.address))
-            .text();
-        assert!(page.ends_with("# EOF\n"), "a whole page: {page}");
-        Samples::parse(&page)
+        scrape(self.address)
     }
 
     /// Waits until all of that is counted, and no more. Returns the samples of that moment.
     pub fn until_counted(&self, truth: Count) -> Samples {
-        let mut last = Count::default();
-        let counted = || {
-            let samples = self.scrape();
-            last = Count::on(&samples);
-            (last == truth).then_some(samples)
-        };
-        until(&format!("a count of {truth:?}"), counted)
+        until_counted(self.address, truth)
     }
 
     /// Waits until `/readyz` has that status and says that.
@@ -161,6 +150,23 @@ impl Daemon {
     pub fn kill(self) {
         drop(self.process);
     }
+}
+
+/// All samples of `/metrics` in the OpenMetrics format, which also says when counters were made.
+pub fn scrape(address: SocketAddr) -> Samples {
+    let page = http::get_accepting(address, "/metrics", OPENMETRICS)
+        .unwrap_or_else(|error| panic!("scrape {address}: {error}"))
+        .text();
+    assert!(page.ends_with("# EOF\n"), "a whole page: {page}");
+    Samples::parse(&page)
+}
+
+/// Waits until all of that is counted, and no more. Returns the samples of that moment.
+pub fn until_counted(address: SocketAddr, truth: Count) -> Samples {
+    until(&format!("a count of {truth:?}"), || {
+        let samples = scrape(address);
+        (Count::on(&samples) == truth).then_some(samples)
+    })
 }
 
 /// The present, as the program's own type.

@@ -21,8 +21,14 @@ const KEEP_LINES: usize = 40;
 impl Simulation {
     /// A gateway in `dir` whose time begins at `start`. With `churn`, jobs come, go and are renamed.
     pub fn new(dir: &Path, seed: u64, start: UnixMs, churn: bool) -> Self {
+        Self::with_jobs(dir, seed, start, churn, Options::default().jobs)
+    }
+
+    /// The same with so many jobs.
+    pub fn with_jobs(dir: &Path, seed: u64, start: UnixMs, churn: bool, jobs: usize) -> Self {
         let options = Options {
             seed,
+            jobs,
             start,
             churn,
             generation: Generation::V2026_5_28,

@@ -6,14 +6,15 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::programs;
 
-/// `promtool check metrics` on a page in the classic text format: its status and all that it said.
-pub fn promtool_check_metrics(text: &str) -> (ExitStatus, String) {
+/// `promtool check metrics` on a page in the classic text format, with further flags: its status and all that it said.
+pub fn promtool_check_metrics(text: &str, flags: &[&str]) -> (ExitStatus, String) {
     // A file and no pipe: promtool may say something before it has read all.
     let mut page: File = tempfile::tempfile().expect("a temporary file");
     page.write_all(text.as_bytes()).expect("write a temporary file");
     page.rewind().expect("rewind a temporary file");
     let output = Command::new(programs("prometheus").join("promtool"))
         .args(["check", "metrics"])
+        .args(flags)
         .env_clear()
         .stdin(Stdio::from(page))
         .output()

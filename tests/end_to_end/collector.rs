@@ -1,0 +1,81 @@
+//! OTLP over gRPC, into the real Collector.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::daemon::{Sandbox, now};
+use crate::common::gateway::Simulation;
+use crate::common::real_time::until;
+use crate::common::samples::Count;
+use crate::common::servers::Collector;
+
+#[test]
+fn metrics_arrive_by_grpc() {
+    let collector = Collector::start();
+    let sandbox = Sandbox::new();
+    let mut simulation = Simulation::new(&sandbox.state_dir(), 91, now().plus(-600_000), true);
+    simulation.pass(5_000);
+    let file = sandbox.path("config.toml").display().to_string();
+    let endpoint = collector.grpc_endpoint();
+    let config = format!("[[otlp]]\nendpoint = \"{endpoint}\"\nname = \"collector\"\nprotocol = \"grpc\"\n");
+    fs::write(&file, config).unwrap();
+    let daemon = sandbox.serve(&["--config", &file, "--gateway", "office"]);
+    for _ in 0..3 {
+        until("all runs at the Collector", || (received(&collector) == simulation.truth()).then_some(()));
+        simulation.pass(5_000);
+    }
+    daemon.terminate();
+    until("the last push at the Collector", || (received(&collector) == simulation.truth()).then_some(()));
+
+    let requests = collector.received();
+    let resources = requests.iter().map(|request| &request["resourceMetrics"][0]["resource"]);
+    for resource in resources {
+        let expected = [("service.name", "openclaw-usage"), ("service.instance.id", "office")];
+        assert_eq!(attributes(resource), expected.map(|(k, v)| (k.into(), v.into())).into());
+    }
+    let metrics: Vec<&Value> = requests.iter().flat_map(metrics).collect();
+    let named = |name: &str| metrics.iter().copied().find(|metric| metric["name"] == name).expect("a metric");
+    let tokens = named("openclaw.tokens");
+    assert_eq!((&tokens["unit"], &tokens["sum"]["isMonotonic"]), (&"1".into(), &true.into()));
+    assert_eq!(tokens["sum"]["aggregationTemporality"], 2, "cumulative");
+    assert_eq!(named("openclaw.run.duration_ms")["unit"], "ms");
+}
+
+/// The newest value of every series, summed.
+fn received(collector: &Collector) -> Count {
+    let mut newest: BTreeMap<(String, BTreeMap<String, String>), u64> = BTreeMap::new();
+    for request in collector.received() {
+        for metric in metrics(&request) {
+            let name = metric["name"].as_str().unwrap();
+            for point in metric["sum"]["dataPoints"].as_array().into_iter().flatten() {
+                let value =
+                    point["asInt"].as_str().and_then(|value| value.parse().ok()).expect("a whole number");
+                let known = newest.insert((name.to_owned(), attributes(point)), value).unwrap_or(0);
+                assert!(known <= value, "{name} fell from {known} to {value}");
+            }
+        }
+    }
+    let sum = |name: &str, token: Option<&str>| {
+        let fits = |(known, attributes): &(String, BTreeMap<String, String>)| {
+            known == name && token.is_none_or(|token| attributes["openclaw.token"] == token)
+        };
+        newest.iter().filter(|(series, _)| fits(series)).map(|(_, value)| value).sum()
+    };
+    Count {
+        runs: sum("openclaw.cron.runs", None),
+        input: sum("openclaw.tokens", Some("input")),
+        output: sum("openclaw.tokens", Some("output")),
+    }
+}
+
+fn metrics(request: &Value) -> impl Iterator<Item = &Value> {
+    request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().into_iter().flatten()
+}
+
+fn attributes(of: &Value) -> BTreeMap<String, String> {
+    let pairs = of["attributes"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    pairs.map(|pair| (text(&pair["key"]), text(&pair["value"]["stringValue"]))).collect()
+}

@@ -1,0 +1,58 @@
+//! Totals in real servers equal what the simulated gateway wrote, whatever happens to either side.
+
+mod collector;
+mod kills;
+mod names;
+mod outage;
+mod restarts;
+
+use crate::common::real_time::{now_ms, until};
+use crate::common::samples::{Count, whole};
+use crate::common::servers::Prometheus;
+
+/// What a push is stored under.
+const PUSHED: &str = r#"job="openclaw-usage""#;
+
+/// The last values that the server has.
+fn last(prometheus: &Prometheus, job: &str) -> Count {
+    counted(prometheus, job, now_ms(), |series| format!("last_over_time({series}[1d])"))
+}
+
+/// The exact growth over the window of that length that ends at `at_ms`.
+fn growth(prometheus: &Prometheus, at_ms: u64, window_ms: u64) -> Count {
+    counted(prometheus, PUSHED, at_ms, |series| {
+        format!(
+            "last_over_time({series}[{window_ms}ms]) - (last_over_time({series}[1d] offset {window_ms}ms) or \
+             min_over_time({series}[{window_ms}ms]))"
+        )
+    })
+}
+
+fn counted(prometheus: &Prometheus, job: &str, at_ms: u64, of: impl Fn(&str) -> String) -> Count {
+    let sum = |series: &str| {
+        let samples = prometheus.query(&format!("sum({})", of(series)), Some(at_ms));
+        whole(samples.first().map_or(0.0, |(_, value)| *value))
+    };
+    let tokens = |kind: &str| sum(&format!(r#"openclaw_tokens_total{{{job},openclaw_token="{kind}"}}"#));
+    Count {
+        runs: sum(&format!("openclaw_cron_runs_total{{{job}}}")),
+        input: tokens("input"),
+        output: tokens("output"),
+    }
+}
+
+/// Waits until the server's last values are these.
+fn until_stored(prometheus: &Prometheus, truth: Count) {
+    until(&format!("{truth:?} in Prometheus"), || (last(prometheus, PUSHED) == truth).then_some(()));
+}
+
+/// No counter of runs ever fell in the server's eyes.
+fn assert_no_resets(prometheus: &Prometheus) {
+    let duration = "openclaw_run_duration_ms_milliseconds";
+    let names = ["openclaw_tokens_total", "openclaw_cron_runs_total"].map(str::to_owned).into_iter();
+    for name in names.chain(["bucket", "sum", "count"].map(|part| format!("{duration}_{part}"))) {
+        let resets = prometheus.query(&format!("sum(resets({name}[1d]))"), Some(now_ms()));
+        let [(_, resets)] = &resets[..] else { panic!("no series {name}") };
+        assert_eq!(*resets, 0.0, "{name} fell");
+    }
+}
