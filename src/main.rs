@@ -1,3 +1,98 @@
-//! The `openclaw-usage` command.
+//! The `openclaw-usage` command: reads the command line, runs one command, sets the exit status.
+//!
+//! Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.
 
-fn main() {}
+use std::process::ExitCode;
+
+use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE};
+use openclaw_usage::clock::Clock;
+use openclaw_usage::config::{
+    self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
+};
+use openclaw_usage::demo::command::{self as demo, DemoError};
+use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, ServeError};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stdout is no reason to panic over help.
+            _ = error.print();
+            return ExitCode::from(cli::exit_status(&error));
+        }
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            report(&failure.to_string());
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// Why the command could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    OwnTelemetry(#[from] OwnTelemetryError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
+    Runtime(std::io::Error),
+}
+
+impl Failure {
+    const fn exit_status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::OwnTelemetry(_) => EXIT_USAGE,
+            Self::Serve(error) if error.is_usage() => EXIT_USAGE,
+            Self::Demo(error) if error.is_usage() => EXIT_USAGE,
+            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) => 1,
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command line program")]
+fn report(text: &str) {
+    eprintln!("openclaw-usage: {text}");
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let clock = Clock::System;
+    match cli.command {
+        Command::Serve(args) => {
+            let config = load(&args.into())?;
+            let own = OwnTelemetry::start(&config, runtime.handle())?;
+            serve::init_logging(&config.log, &own);
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+            let served = runtime.block_on(async {
+                let served = serve::run(&config, &clock).await;
+                own.stop().await;
+                served
+            });
+            served?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => {
+            serve::init_logging(
+                &LogConfig { level: LogLevel::Warn, format: LogFormat::Text },
+                &OwnTelemetry::default(),
+            );
+            let equal = runtime.block_on(demo::run(&args, &clock))?;
+            Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Check(_) => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn load(flags: &Overrides) -> Result<Config, ConfigError> {
+    config::load(flags, &Environment::collect(std::env::vars_os())?)
+}

@@ -8,6 +8,9 @@
 mod common;
 
 #[cfg(test)]
+mod house;
+
+#[cfg(test)]
 mod layers;
 
 #[cfg(test)]

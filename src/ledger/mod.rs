@@ -24,6 +24,7 @@ mod merge;
 mod open;
 mod read;
 mod schema;
+mod series;
 mod store;
 mod totals;
 
@@ -169,6 +170,8 @@ pub struct Ledger {
     file: crate::model::FileId,
     book: book::Book,
     totals: SharedTotals,
+    /// What is committed and not shown yet: see [`Ledger::hold`].
+    held: Option<series::Held>,
 }
 
 impl Ledger {
@@ -190,6 +193,18 @@ impl Ledger {
         &self.path
     }
 
+    /// Returns when the newest record was written down by OpenClaw; `None` before the first.
+    #[must_use]
+    pub fn newest_record(&self) -> Option<UnixMs> {
+        self.book.counters.sources.values().filter_map(|source| source.last_record).max()
+    }
+
+    /// Returns how much disk the ledger takes up, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        open::size(&self.path)
+    }
+
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
         LedgerError::of(&self.path, error)
     }
@@ -202,6 +217,8 @@ impl Ledger {
         self.book = book;
         self.book.settings = settings;
         totals::replace(&self.totals, totals);
+        // What was loaded includes what was held back.
+        self.held = self.held.as_ref().map(|_| series::Held::default());
         Ok(())
     }
 

@@ -70,7 +70,7 @@ impl Ledger {
         book.settings = Settings { max_jobs: options.max_jobs };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
-        let ledger = Self { path: path.into(), connection, _lock: lock, file, book, totals };
+        let ledger = Self { path: path.into(), connection, _lock: lock, file, book, totals, held: None };
         Ok(Opened { ledger, origin })
     }
 }
@@ -82,7 +82,7 @@ fn prepare(
     now: UnixMs,
 ) -> Result<(Connection, Origin), LedgerError> {
     let failed = |error| LedgerError::of(path, error);
-    let mut connection = Connection::open(path).map_err(failed)?;
+    let mut connection = database(path).map_err(failed)?;
     // Before anything is set: the journal mode is written into the file.
     check(&connection, path)?;
     // A database without tables is none yet: what made it was stopped before the commit below.
@@ -104,6 +104,13 @@ fn prepare(
     }
     transaction.commit().map_err(failed)?;
     Ok((connection, origin))
+}
+
+/// Opens the database file. Made by us, it is for this user's eyes only, and SQLite gives its log the same mode.
+fn database(path: &Path) -> rusqlite::Result<Connection> {
+    // If this fails, so does what follows, with SQLite's word on why.
+    _ = FileOptions::new().create(true).append(true).mode(0o600).open(path);
+    Connection::open(path)
 }
 
 fn configure(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
@@ -225,11 +232,17 @@ pub(super) fn restore(ledger: &mut Ledger) -> Result<(), LedgerError> {
     let synchronous: i64 =
         ledger.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(failed)?;
     ledger.connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]).map_err(failed)?;
-    let connection = Connection::open(&path).map_err(failed)?;
+    let connection = database(&path).map_err(failed)?;
     configure(&connection, synchronous >= 2).map_err(failed)?;
     ledger.connection = connection;
     ledger.file = file_id(&path).unwrap_or_default();
     Ok(())
+}
+
+/// Returns the size of the ledger in bytes: the database and its log.
+pub(super) fn size(path: &Path) -> u64 {
+    let bytes = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    bytes(path) + bytes(&beside(path, "-wal"))
 }
 
 /// Returns the identity of the file at `path`.

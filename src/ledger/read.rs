@@ -35,7 +35,7 @@ pub struct Summary {
     pub rejects: Vec<(String, u64, String)>,
     /// The newest run's start.
     pub last_run: Option<UnixMs>,
-    /// Size of the database file in bytes, without its log.
+    /// What it takes up on disk in bytes.
     pub size_bytes: u64,
 }
 
@@ -75,7 +75,7 @@ impl LedgerReader {
         let mut summary = Summary {
             gateway: meta(connection, "gateway")?.unwrap_or_default(),
             schema: schema::version(connection)?,
-            size_bytes: self.path.metadata().map_or(0, |metadata| metadata.len()),
+            size_bytes: super::open::size(&self.path),
             ..Summary::default()
         };
         let sums = "coalesce(sum(input), 0), coalesce(sum(output), 0), coalesce(sum(cache_read), 0),

@@ -1,5 +1,17 @@
 //! The daemon: the only place that wires sources, ledger, telemetry and export together.
+//!
+//! One thread, the core, reads the sources and owns the ledger; everything that waits for the network runs on
+//! one asynchronous runtime. They share committed totals, and the core never waits for the network.
 
 mod collector;
+mod core;
+mod daemon;
+mod http;
+mod logging;
+mod own_telemetry;
+mod state;
 
 pub use collector::{Collector, Progress, SourceHealth};
+pub use daemon::{Running, ServeError, run, start};
+pub use logging::init as init_logging;
+pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};

@@ -119,7 +119,7 @@ metrics! {
     JOBS_OVER_LIMIT = Gauge "openclaw.usage.jobs.over_limit", "", &[],
         "Jobs counted under the id `other` because there are more than the configured maximum.";
     LEDGER_SIZE = Gauge "openclaw.usage.ledger.size", "By", &[],
-        "Size of the ledger's database file in bytes.";
+        "What the ledger takes up on disk in bytes.";
     LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],
         "1 while commits to the ledger succeed.";
     EXPORT_ATTEMPTS = Sum "openclaw.usage.export.attempts", "1", &[key::ENDPOINT],

@@ -1,0 +1,34 @@
+//! Pushing snapshots to OTLP endpoints, over HTTP and gRPC.
+//!
+//! Invariants: nothing is queued, since every snapshot holds all totals: after a failure the next attempt
+//! takes a fresh one, so an outage loses nothing. Endpoints are independent of each other. A refused request
+//! is never sent again as it is. No value of a new series leaves before its zero point was taken and the
+//! ledger knows that. Deliberately absent: OpenTelemetry's SDK, proxies, redirects, and wall clocks other
+//! than the one in [`Feed`].
+
+pub mod backoff;
+mod bisect;
+mod connect;
+mod endpoint;
+mod error;
+mod grpc;
+mod http;
+pub mod outcome;
+pub mod plan;
+mod probe;
+mod push;
+mod remedy;
+pub mod stamp;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use connect::{SetupError, TlsFiles};
+pub use endpoint::run;
+pub use error::{NetworkError, TlsProblem};
+pub use grpc::GrpcClient;
+pub use http::{Answer, HttpClient};
+pub use outcome::Outcome;
+pub use probe::{ProbeResult, probe};
+pub use push::{Feed, Persist};

@@ -1,0 +1,100 @@
+//! One way to send a request and learn what became of it, whatever the protocol.
+//!
+//! Invariant: a client that timed out or whose TLS failed is made anew, so that a dead connection is not used
+//! again and renewed certificate files are read. Deliberately absent: retries.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message;
+
+use super::connect::{SetupError, TlsFiles};
+use super::grpc::{CallError, GrpcClient};
+use super::http::HttpClient;
+use super::outcome::{self, Outcome};
+use crate::config::{EndpointConfig, Protocol};
+use crate::model::UnixMs;
+use crate::telemetry::ExportFailure;
+
+/// Sends requests.
+pub(crate) trait Deliver: Send + Sync {
+    /// Sends `request` at `now` and returns what became of it.
+    fn deliver(
+        &self,
+        request: ExportMetricsServiceRequest,
+        now: UnixMs,
+    ) -> impl Future<Output = Outcome> + Send;
+}
+
+/// A client of either protocol.
+pub(crate) enum Client {
+    Http(HttpClient),
+    Grpc(GrpcClient),
+}
+
+impl Client {
+    pub(crate) fn new(config: &EndpointConfig) -> Result<Self, SetupError> {
+        let tls = TlsFiles::from(config);
+        let (url, compression, timeout_ms) = (&config.url, config.compression, config.timeout_ms);
+        Ok(match config.protocol {
+            Protocol::Http => {
+                Self::Http(HttpClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?)
+            }
+            Protocol::Grpc => {
+                Self::Grpc(GrpcClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?)
+            }
+        })
+    }
+}
+
+impl Deliver for Client {
+    async fn deliver(&self, request: ExportMetricsServiceRequest, now: UnixMs) -> Outcome {
+        match self {
+            Self::Http(client) => match client.post(request.encode_to_vec()).await {
+                Ok(answer) => outcome::of_http(&answer, now),
+                Err(error) => outcome::of_network(&error),
+            },
+            Self::Grpc(client) => match client.export(request).await {
+                Ok(response) => outcome::of_response(response),
+                Err(CallError::Status(status)) => outcome::of_grpc(&status),
+                Err(CallError::Network(error)) => outcome::of_network(&error),
+            },
+        }
+    }
+}
+
+/// A client that is made when it is needed.
+pub(crate) struct Renewing {
+    config: Arc<EndpointConfig>,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Renewing {
+    pub(crate) fn new(config: Arc<EndpointConfig>) -> Self {
+        Self { config, client: Mutex::new(None) }
+    }
+
+    fn client(&self) -> Result<Arc<Client>, SetupError> {
+        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = slot.as_ref() {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Client::new(&self.config)?);
+        *slot = Some(Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+impl Deliver for Renewing {
+    async fn deliver(&self, request: ExportMetricsServiceRequest, now: UnixMs) -> Outcome {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return outcome::of_setup(&error),
+        };
+        let outcome = client.deliver(request, now).await;
+        if matches!(outcome.failure(), Some(ExportFailure::Timeout | ExportFailure::Tls)) {
+            *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        outcome
+    }
+}

@@ -1,0 +1,302 @@
+//! The core thread: waits for changes, brings them into the ledger, tells the others.
+//!
+//! Invariants: the only thread that touches the ledger; a failed commit is tried again with a growing pause,
+//! and nothing is forgotten meanwhile, since positions only move with a commit.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::collector::{Collector, SourceHealth};
+use super::state::Shared;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{EndpointState, UnixMs};
+use crate::openclaw::run_log::{self, Name};
+use crate::openclaw::state_file;
+use crate::tail::{Cadence, Change, Watcher};
+
+/// Pause after the first failed commit in milliseconds; doubles up to [`RETRY_MAX_MS`].
+const RETRY_MS: i64 = 500;
+const RETRY_MAX_MS: i64 = 30_000;
+/// The list of jobs is rewritten at every tick of some schedulers: read it at most once in this time.
+const JOBS_MS: i64 = 1_000;
+/// How often old runs are folded away: hourly.
+const FOLD_MS: i64 = 3_600_000;
+
+/// What wakes the core.
+pub enum Wake {
+    /// Something changed on disk.
+    Change(Change),
+    /// An exporter wants its state stored.
+    Persist(EndpointState, oneshot::Sender<bool>),
+    /// Everything on disk shall be committed now; told when it is.
+    Drain(oneshot::Sender<()>),
+    /// The core shall end.
+    Shutdown,
+}
+
+/// Why the core ended.
+#[derive(Debug)]
+pub enum End {
+    /// It was asked to.
+    Shutdown,
+    /// The ledger is damaged and must be set aside.
+    Corrupt(LedgerError),
+}
+
+/// The core and what it works on.
+pub struct Core {
+    /// The count.
+    pub ledger: Ledger,
+    /// The sources.
+    pub collector: Collector,
+    /// File events, unless they are not wanted or not to be had.
+    pub watcher: Option<Watcher>,
+    /// When to sweep.
+    pub cadence: Cadence,
+    /// The clock.
+    pub clock: Clock,
+    /// What the others see.
+    pub shared: Arc<Shared>,
+    /// Tells exporters of a new revision.
+    pub changed: watch::Sender<u64>,
+    /// Days after which runs are folded away; `None`: never.
+    pub keep_days: Option<u32>,
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Work {
+    files: BTreeSet<OsString>,
+    jobs: bool,
+    everything: bool,
+    drained: Option<oneshot::Sender<()>>,
+    shutdown: bool,
+}
+
+/// What the loop remembers between two rounds.
+struct Round {
+    work: Work,
+    retry_ms: i64,
+    not_before: UnixMs,
+    jobs_read: UnixMs,
+    folded: UnixMs,
+}
+
+impl Round {
+    /// Returns how long to pause before the next try, in milliseconds. A clock that stepped back must not
+    /// stretch the pause.
+    fn pause_ms(&self, now: UnixMs) -> u64 {
+        let left = self.not_before.since(now);
+        if left > RETRY_MAX_MS { 0 } else { u64::try_from(left).unwrap_or(0) }
+    }
+}
+
+impl Core {
+    /// Works until it is told to stop, or the ledger is damaged.
+    pub fn run(mut self, wakes: &Receiver<Wake>) -> End {
+        let mut round = Round {
+            work: Work { everything: true, ..Work::default() },
+            retry_ms: RETRY_MS,
+            not_before: UnixMs(i64::MIN),
+            jobs_read: UnixMs(i64::MIN),
+            folded: UnixMs(i64::MIN),
+        };
+        while !round.work.shutdown {
+            let now = self.clock.now();
+            if round.pause_ms(now) == 0 || round.work.drained.is_some() {
+                match self.work(&mut round, now) {
+                    Ok(()) => self.recovered(&mut round),
+                    Err(error @ LedgerError::Corrupt { .. }) => return End::Corrupt(error),
+                    Err(error) => self.failed(&mut round, &error, now),
+                }
+            }
+            if let Some(done) = round.work.drained.take() {
+                // Whoever asked may have given up.
+                _ = done.send(());
+            }
+            self.wait(wakes, &mut round);
+        }
+        End::Shutdown
+    }
+
+    #[tracing::instrument(name = "collect", level = "info", skip_all, fields(files = round.work.files.len()))]
+    fn work(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
+        if round.work.everything && self.ledger.restore_if_deleted()? {
+            tracing::warn!(
+                ledger = %self.ledger.path().display(),
+                "the ledger's file was deleted while in use; it was written again, nothing is lost"
+            );
+        }
+        let mut changed = false;
+        // If a commit fails, a sweep finds the rest of these again.
+        for name in std::mem::take(&mut round.work.files) {
+            changed |= self.collector.look(&mut self.ledger, &name, now)?;
+        }
+        if round.work.jobs && (round.work.everything || now.since(round.jobs_read).abs() >= JOBS_MS) {
+            changed |= self.collector.read_jobs(&mut self.ledger)?;
+            round.work.jobs = false;
+            round.jobs_read = now;
+        }
+        if round.work.everything || self.cadence.wait_ms(now) == 0 {
+            changed |= self.sweep(now)?;
+            round.work.everything = false;
+            self.fold(round, now)?;
+        }
+        if changed {
+            self.changed.send_replace(self.shared.revision());
+        }
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "info", skip_all)]
+    fn sweep(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
+        let progress = self.collector.sweep(&mut self.ledger, now)?;
+        self.arm();
+        if self.cadence.swept(progress.found, now) {
+            tracing::warn!(
+                "no file events came for changes in {}; it is polled from now on",
+                self.collector.layout().runs_dir.display()
+            );
+        }
+        let (source, note) = match self.collector.health() {
+            SourceHealth::Up => (None, self.collector.problem().map(ToOwned::to_owned)),
+            SourceHealth::Down(reason) => (Some(reason), None),
+        };
+        let watch = self.cadence.method().as_str();
+        let ledger_bytes = self.ledger.size_bytes();
+        self.shared.update(|process, readiness| {
+            if readiness.source != source {
+                match &source {
+                    Some(reason) => tracing::warn!("{reason}"),
+                    None => tracing::info!("run logs found"),
+                }
+            }
+            process.ledger_bytes = ledger_bytes;
+            for state in &mut process.sources {
+                state.up = source.is_none();
+                state.watch = Some(watch);
+            }
+            readiness.source = source;
+            readiness.note = note;
+        });
+        Ok(progress.changed)
+    }
+
+    fn arm(&mut self) {
+        let layout = self.collector.layout();
+        let wanted: [&Path; 3] = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir];
+        let Some(watcher) = &mut self.watcher else { return };
+        for (path, error) in watcher.cover(wanted) {
+            tracing::warn!(
+                "cannot watch {}: {error}; sweeps find its changes within a minute",
+                path.display()
+            );
+        }
+    }
+
+    fn fold(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
+        let Some(days) = self.keep_days else { return Ok(()) };
+        if now.since(round.folded).abs() < FOLD_MS {
+            return Ok(());
+        }
+        round.folded = now;
+        // A clock that stepped ahead must not fold away what is not old: nothing is older than the newest record says.
+        let Some(newest) = self.ledger.newest_record() else { return Ok(()) };
+        let folded = self.ledger.fold(newest.min(now).plus(-i64::from(days) * 86_400_000))?;
+        if folded > 0 {
+            tracing::info!(runs = folded, "folded old runs into daily totals");
+        }
+        Ok(())
+    }
+
+    fn recovered(&self, round: &mut Round) {
+        if round.not_before != UnixMs(i64::MIN) {
+            tracing::info!("the ledger can be written again; nothing was lost meanwhile");
+            round.not_before = UnixMs(i64::MIN);
+        }
+        round.retry_ms = RETRY_MS;
+        self.shared.update(|process, readiness| {
+            process.ledger_writable = true;
+            readiness.ledger = None;
+        });
+    }
+
+    /// Logs the first failure of a row, and tries everything again after a pause.
+    fn failed(&self, round: &mut Round, error: &LedgerError, now: UnixMs) {
+        let text = error.to_string();
+        self.shared.update(|process, readiness| {
+            if readiness.ledger.as_ref() != Some(&text) {
+                tracing::error!("{text}");
+            }
+            process.ledger_writable = false;
+            readiness.ledger = Some(text);
+        });
+        round.work.everything = true;
+        round.not_before = now.plus(round.retry_ms);
+        round.retry_ms = (round.retry_ms * 2).min(RETRY_MAX_MS);
+    }
+
+    /// Waits for a wake or for the next thing that is due, and takes in all wakes that are there.
+    fn wait(&mut self, wakes: &Receiver<Wake>, round: &mut Round) {
+        let now = self.clock.now();
+        let mut wait_ms = self.cadence.wait_ms(now);
+        if round.work.jobs {
+            let due = JOBS_MS - now.since(round.jobs_read).clamp(0, JOBS_MS);
+            wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
+        }
+        if round.pause_ms(now) > 0 {
+            wait_ms = round.pause_ms(now);
+        }
+        let mut next = match wakes.recv_timeout(Duration::from_millis(wait_ms)) {
+            Ok(wake) => Some(wake),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Wake::Shutdown),
+        };
+        while let Some(wake) = next {
+            self.take(wake, round);
+            next = wakes.try_recv().ok();
+        }
+    }
+
+    fn take(&mut self, wake: Wake, round: &mut Round) {
+        match wake {
+            Wake::Shutdown => round.work.shutdown = true,
+            Wake::Drain(done) => (round.work.everything, round.work.drained) = (true, Some(done)),
+            Wake::Change(Change::Everything) => round.work.everything = true,
+            Wake::Change(Change::Path(path)) => self.sort(&path, &mut round.work),
+            Wake::Persist(state, done) => {
+                let saved = self.ledger.save_endpoint(&state);
+                if let Err(error) = &saved {
+                    tracing::warn!(endpoint = state.name, "{error}");
+                }
+                // The exporter may have ended meanwhile.
+                _ = done.send(saved.is_ok());
+            }
+        }
+    }
+
+    /// Sorts an event by what it is about.
+    fn sort(&mut self, path: &PathBuf, work: &mut Work) {
+        let layout = self.collector.layout();
+        if path.parent() == Some(&layout.runs_dir) {
+            if let Some(name) = path.file_name().filter(|name| run_log::classify(name) != Name::Other) {
+                work.files.insert(name.to_owned());
+                self.cadence.told(path);
+            }
+        } else if *path == layout.jobs_file || *path == state_file(&layout.jobs_file) {
+            work.jobs = true;
+        } else if layout.runs_dir.starts_with(path) || *path == layout.state_dir.join("openclaw.json") {
+            work.everything = true;
+            if let Some(watcher) = &mut self.watcher {
+                watcher.forget(path);
+            }
+        }
+    }
+}

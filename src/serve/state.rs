@@ -1,0 +1,77 @@
+//! What the core, the HTTP surface and the exporters share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ledger::SharedTotals;
+use crate::model::UnixMs;
+use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder};
+
+/// Shared by all parts of a running daemon.
+pub struct Shared {
+    totals: SharedTotals,
+    builder: Mutex<SnapshotBuilder>,
+    process: Mutex<ProcessState>,
+    endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+    readiness: Mutex<Readiness>,
+}
+
+/// What stands in the way of being ready; nothing if all is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Why the sources cannot be read.
+    pub source: Option<String>,
+    /// Why the ledger cannot be written.
+    pub ledger: Option<String>,
+    /// What is wrong with the job list or the gateway's configuration; does not make it unready.
+    pub note: Option<String>,
+}
+
+impl Shared {
+    /// Brings the parts together.
+    #[must_use]
+    pub fn new(
+        totals: SharedTotals,
+        process: ProcessState,
+        endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+    ) -> Self {
+        Self {
+            totals,
+            builder: Mutex::default(),
+            process: Mutex::new(process),
+            endpoints,
+            readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
+        }
+    }
+
+    /// Returns all points of this moment.
+    #[must_use]
+    pub fn snapshot(&self, now: UnixMs) -> Snapshot {
+        let mut process = lock(&self.process).clone();
+        process.endpoints =
+            self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        let mut builder = lock(&self.builder);
+        builder.build(&lock(&self.totals), &process, now)
+    }
+
+    /// Returns the revision of the totals.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        lock(&self.totals).revision
+    }
+
+    /// Changes what the process says of itself.
+    pub fn update(&self, change: impl FnOnce(&mut ProcessState, &mut Readiness)) {
+        change(&mut lock(&self.process), &mut lock(&self.readiness));
+    }
+
+    /// Returns what stands in the way of being ready.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        lock(&self.readiness).clone()
+    }
+}
+
+/// Locks; a panic elsewhere ends the process, so that a poisoned lock is never met.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
