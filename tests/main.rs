@@ -1,23 +1,33 @@
 //! The one integration binary: one link, one process, every test beside the others.
 //!
-//! `common` is the harness: recorded state directories and, with the feature `e2e`, real servers. Of the
-//! modules of tests, those that need a server are compiled with that feature only (`make test`).
+//! | Module | What it holds the program to |
+//! |---|---|
+//! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
+//! | `refusals` | what cannot work ends with one clear line and the right status |
+//! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
+//! | `real_servers` | the harness itself, on real servers |
+//! | `end_to_end` | totals in a real Prometheus and a real Collector |
+//!
+//! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
+//! servers. Of the modules of tests, those that need a server are compiled with that feature only (`make test`).
 
 // The attribute is always true here; it tells clippy that helpers may unwrap and print like the tests they serve.
 #[cfg(test)]
 mod common;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod hardship;
+#[cfg(test)]
 mod house;
-
 #[cfg(test)]
 mod layers;
-
 #[cfg(test)]
 mod model;
-
-#[cfg(test)]
-mod recorded;
-
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod refusals;

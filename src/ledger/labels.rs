@@ -73,9 +73,10 @@ pub fn bounded(text: &str) -> String {
 
 /// Decides how a job appears, at its first counted run.
 ///
-/// A job that the scheduler no longer knows and whose record names no next run, or one that was due before this
-/// run began, was a one-shot job: OpenClaw deletes those after their run, and the next run of any other job
-/// lies behind the one recorded.
+/// A job that the scheduler no longer knows and whose record names no run to come was a one-shot job: OpenClaw
+/// deletes those after their run, and every other record says when the next run is due. Where a one-shot job
+/// is deleted at once, its record still names the time at which it was due itself (recorded with 2026.2.17 and
+/// 2026.5.28).
 pub fn decide(
     schedule: ScheduleKind,
     defined: bool,

@@ -74,8 +74,8 @@ pub enum LedgerError {
         /// Ours.
         known: i64,
     },
-    /// It is an SQLite database of something else.
-    #[error("{path} is a database, but no ledger of openclaw-usage; give another path with --ledger")]
+    /// It is a file of something else.
+    #[error("{path} is no ledger of openclaw-usage and was not touched; give another path with --ledger")]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -56,11 +56,11 @@ impl Ledger {
     /// See [`LedgerError`]; on [`LedgerError::Corrupt`] the file can be [`set_aside`] and opened anew.
     pub fn open(path: &Path, options: &OpenOptions, now: UnixMs) -> Result<Opened, LedgerError> {
         make_directory(path)?;
-        let (mut lock, used_before) = lock_file(path)?;
         let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
-        if exists && !used_before {
+        if exists && !beside(path, ".lock").exists() {
             refuse_other_files(path)?;
         }
+        let (mut lock, used_before) = lock_file(path)?;
         let (connection, origin) = prepare(path, options, used_before, now)?;
         if !used_before {
             // From here on an absent ledger is a lost one.
@@ -183,13 +183,19 @@ fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
     Ok((file, used_before))
 }
 
-/// Refuses a file that was there before any ledger: it is somebody else's and must not be touched.
+/// Refuses a file beside which there never was a lock of ours, unless it is a ledger that was moved here: it is
+/// somebody else's, and not even a lock may be put beside it.
 fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
-    let mut head = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    match read {
+    // Source: the database header in SQLite's file format; the application id stands at offset 68.
+    let mut head = [0; 72];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut head)) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(not_writable(path, &error)),
-        Ok(()) if head == *b"SQLite format 3\0" => Ok(()),
+        Ok(())
+            if head.starts_with(b"SQLite format 3\0")
+                && head.ends_with(&schema::APPLICATION_ID.to_be_bytes()[4..]) =>
+        {
+            Ok(())
+        }
         _ => Err(LedgerError::Foreign { path: path.into() }),
     }
 }

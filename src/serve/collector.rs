@@ -44,6 +44,8 @@ struct Seen {
     stamp: Stamp,
     /// An unfinished last line waits; it has not been offered after its day of rest yet.
     unfinished: bool,
+    /// It could not be read; whether it can be does not show in its stamp.
+    refused: bool,
 }
 
 /// What a look did.
@@ -164,7 +166,7 @@ impl Collector {
     fn is_due(&self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
         let Some(seen) = self.seen.get(name) else { return true };
         let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
-        seen.stamp != stamp(metadata) || (seen.unfinished && rested())
+        seen.stamp != stamp(metadata) || seen.refused || (seen.unfinished && rested())
     }
 
     /// Looks at one run log until nothing new is left in it. Returns whether anything exported changed.
@@ -188,7 +190,7 @@ impl Collector {
             self.seen.remove(name);
             return Ok(false);
         };
-        let mut changed = false;
+        let (mut changed, mut refused) = (false, false);
         let unfinished = loop {
             let stored = ledger.position(&source);
             let from = stored.or_else(|| position_before_migration(ledger, name, &metadata));
@@ -204,12 +206,13 @@ impl Collector {
                 Err(PollError::Open(OpenError::Vanished(_))) => break false,
                 Err(error) => {
                     changed |= self.refuse(ledger, name, &metadata, &error, now)?;
+                    refused = true;
                     break false;
                 }
             }
         };
         let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
-        let seen = Seen { stamp: stamp(&metadata), unfinished: unfinished && !rested };
+        let seen = Seen { stamp: stamp(&metadata), unfinished: unfinished && !rested, refused };
         self.seen.insert(name.to_owned(), seen);
         Ok(changed)
     }

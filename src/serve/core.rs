@@ -128,7 +128,7 @@ impl Core {
 
     #[tracing::instrument(name = "collect", level = "info", skip_all, fields(files = round.work.files.len()))]
     fn work(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
-        if round.work.everything && self.ledger.restore_if_deleted()? {
+        if self.ledger.restore_if_deleted()? {
             tracing::warn!(
                 ledger = %self.ledger.path().display(),
                 "the ledger's file was deleted while in use; it was written again, nothing is lost"
@@ -157,9 +157,18 @@ impl Core {
 
     #[tracing::instrument(level = "info", skip_all)]
     fn sweep(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
-        let progress = self.collector.sweep(&mut self.ledger, now)?;
+        let armed_before = self.watches();
         self.arm();
-        if self.cadence.swept(progress.found, now) {
+        let mut progress = self.collector.sweep(&mut self.ledger, now)?;
+        let armed = self.watches();
+        self.arm();
+        if self.watches() != armed {
+            // What changed between the look and the new watch had no event.
+            progress.changed |= self.collector.sweep(&mut self.ledger, now)?.changed;
+        }
+        // Changes from before a watch are no sign that its events do not come.
+        let found = if self.watches() == armed_before { progress.found } else { Vec::new() };
+        if self.cadence.swept(found, now) {
             tracing::warn!(
                 "no file events came for changes in {}; it is polled from now on",
                 self.collector.layout().runs_dir.display()
@@ -187,6 +196,10 @@ impl Core {
             readiness.note = note;
         });
         Ok(progress.changed)
+    }
+
+    fn watches(&self) -> u64 {
+        self.watcher.as_ref().map_or(0, Watcher::generation)
     }
 
     fn arm(&mut self) {

@@ -24,6 +24,7 @@ pub enum Change {
 pub struct Watcher {
     inner: RecommendedWatcher,
     armed: BTreeMap<PathBuf, FileId>,
+    generation: u64,
 }
 
 impl Watcher {
@@ -40,7 +41,13 @@ impl Watcher {
             Ok(_) => {}
             Err(_) => on_change(Change::Everything),
         })?;
-        Ok(Self { inner, armed: BTreeMap::new() })
+        Ok(Self { inner, armed: BTreeMap::new(), generation: 0 })
+    }
+
+    /// Returns a number that grows with every directory that begins to be watched: changes from before had no event.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Drops the watch of a directory that something happened to, so that [`cover`](Self::cover) sets a new one:
@@ -78,7 +85,10 @@ impl Watcher {
                 continue;
             }
             match self.inner.watch(&path, RecursiveMode::NonRecursive) {
-                Ok(()) => _ = self.armed.insert(path, id),
+                Ok(()) => {
+                    self.armed.insert(path, id);
+                    self.generation += 1;
+                }
                 Err(error) => refused.push((path, error.to_string())),
             }
         }

@@ -1,11 +1,11 @@
 //! What tests share. A part panics, with what it tried and what it saw, where a test could only fail.
 
+pub mod daemon;
 pub mod fixtures;
-#[cfg(feature = "e2e")]
+pub mod gateway;
 pub mod http;
-#[cfg(feature = "e2e")]
 pub mod process;
-#[cfg(feature = "e2e")]
 pub mod real_time;
+pub mod samples;
 #[cfg(feature = "e2e")]
 pub mod servers;

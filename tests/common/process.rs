@@ -51,13 +51,27 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Its status, once it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the state of a child")
+    }
+
     /// SIGTERM, and waits for the end.
-    pub fn terminate(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("SIGTERM to a child of ours");
+    #[cfg(feature = "e2e")]
+    pub fn terminate(self) -> ExitStatus {
+        self.terminate_with_log().0
+    }
+
+    /// SIGTERM, and waits for the end. All that it said is returned too.
+    pub fn terminate_with_log(mut self) -> (ExitStatus, String) {
+        kill_process(self.pid(), Signal::TERM).expect("SIGTERM to a child of ours");
         let name = self.name.clone();
-        until(&format!("the end of {name} after SIGTERM"), || {
-            self.child.try_wait().expect("the state of a child")
-        })
+        let status = until(&format!("the end of {name} after SIGTERM"), || self.ended());
+        (status, self.log())
     }
 }
 
