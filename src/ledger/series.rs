@@ -50,9 +50,17 @@ impl Ledger {
         self.held.get_or_insert_default();
     }
 
-    /// Shows everything that is committed.
+    /// Shows everything that is committed, and nothing else.
     pub fn release(&mut self) {
         let Some(Held { series, jobs, changed }) = self.held.take() else { return };
+        if self.book.stale {
+            // A transaction failed meanwhile, so memory holds what was never committed. If that cannot be read back
+            // now, all of it is shown by the reload before the next transaction.
+            if let Err(error) = self.reload() {
+                tracing::debug!("what is committed is shown later: {error}");
+            }
+            return;
+        }
         let mut totals = lock(&self.totals);
         self.book.publish(&mut totals, jobs);
         if changed {

@@ -45,6 +45,11 @@ impl Truth {
         }
     }
 
+    /// Returns the number of jobs with a run.
+    pub fn jobs(&self) -> usize {
+        self.0.keys().map(|(job, _)| job).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     pub fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for record in self.0.values() {
@@ -62,11 +67,10 @@ impl Truth {
     }
 }
 
-/// Whether nothing in an unfinished line is cut short.
+/// Whether nothing in an unfinished line is cut short. Byte-order marks and NUL bytes are no part of it.
 fn is_whole(tail: &[u8]) -> bool {
-    let text: Vec<u8> = tail.iter().copied().filter(|byte| *byte != 0).collect();
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    serde_json::Deserializer::from_slice(text).into_iter::<Value>().all(|value| value.is_ok())
+    let text = String::from_utf8_lossy(tail).replace(['\u{feff}', '\0'], "");
+    serde_json::Deserializer::from_str(&text).into_iter::<Value>().all(|value| value.is_ok())
 }
 
 impl Sums {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use openclaw_usage::demo::{Gateway, Generation, Options, Torn};
-use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, Opened, Origin};
+use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, Opened, Origin, Outcome};
 use openclaw_usage::model::UnixMs;
 use openclaw_usage::serve::Collector;
+use openclaw_usage::telemetry::{ProcessState, SnapshotBuilder};
 use tempfile::TempDir;
 
 use super::op::{JobList, Op};
@@ -44,6 +45,8 @@ pub struct World {
     stamps: u64,
     truth: Truth,
     exported: Exported,
+    /// Lives as long as the process: it remembers labels.
+    snapshots: SnapshotBuilder,
     /// Unfinished records, each with the unfinished line that its writing left.
     torn: Vec<(Torn, Vec<u8>)>,
     backups: HashMap<usize, Vec<u8>>,
@@ -87,6 +90,7 @@ impl World {
             stamps: 0,
             truth: Truth::default(),
             exported: Exported::new(),
+            snapshots: SnapshotBuilder::default(),
             torn: Vec::new(),
             backups: HashMap::new(),
             saved: None,
@@ -333,7 +337,19 @@ impl World {
     fn compare(&mut self) -> Result<(), String> {
         let totals = self.ledger().totals();
         let totals = totals.lock().expect("totals");
-        equal("what is exported", &Sums::of(&totals), &self.truth.sums())?;
+        let expected = self.truth.sums();
+        equal("what is exported", &Sums::of(&totals), &expected)?;
+        let inserted = totals.counters.outcomes.get(&Outcome::Inserted).copied().unwrap_or(0);
+        equal("records said to be inserted", &inserted, &expected.runs.values().sum())?;
+        let jobs = totals.jobs.iter().filter(|job| job.last_run.is_some()).count();
+        equal("jobs said to have run", &jobs, &self.truth.jobs())?;
+        let snapshot = self.snapshots.build(&totals, &ProcessState::default(), self.now);
+        for point in &snapshot.points {
+            let Some(facts) = point.series.filter(|facts| facts.seq > 0) else { continue };
+            let series = &totals.series[usize::try_from(facts.seq).expect("a number") - 1];
+            let job = &point.shared.iter().find(|(key, _)| *key == "openclaw.job.id").expect("a job").1;
+            equal("label of a series", job, &totals.labels[series.labels].job_id)?;
+        }
         equal("excess of counters", &totals.excess(), &0)?;
         let exported: Exported = totals.series.iter().map(|s| (s.start, s.exported_total)).collect();
         for (at, (start, total)) in self.exported.iter().enumerate() {
@@ -364,6 +380,7 @@ impl World {
         let opened = open(path, self.now);
         equal("origin of the ledger", &opened.origin, &Origin::Existing)?;
         self.ledger = Some(opened.ledger);
+        self.snapshots = SnapshotBuilder::default();
         self.collector = Collector::new(&self.folder.path().join("state"), None);
         self.compare()
     }

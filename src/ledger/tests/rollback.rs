@@ -125,6 +125,31 @@ fn somebody_else_s_lock_moves_nothing() {
 }
 
 #[test]
+fn what_is_held_back_is_shown_without_what_failed_behind_it() {
+    let mut bench = Bench::new();
+    bench.apply(vec![run("a", 0)]);
+    bench.ledger().hold();
+    bench.apply(vec![run("a", 1), run("b", 1)]);
+    bench.sql("CREATE TRIGGER disk BEFORE INSERT ON position BEGIN SELECT RAISE(ABORT, 'disk'); END");
+    let batch =
+        bench.batch(vec![run("a", 2), run("c", 2), Run { model: Some("mock-2".into()), ..run("b", 2) }]);
+    bench.ledger().apply(&batch, T0).unwrap_err();
+    bench.ledger().release();
+    let shown = bench.totals();
+    assert_eq!(shown.counters.outcomes, [(Outcome::Inserted, 3)].into());
+    let jobs: Vec<&str> = shown.jobs.iter().map(|job| job.job_id.as_str()).collect();
+    assert_eq!((jobs, shown.labels.len(), shown.series.len()), (vec!["a", "b"], 2, 8));
+    assert_eq!(shown.jobs[0].last_run, Some(T0.plus(MINUTE_MS)));
+    bench.sql("DROP TRIGGER disk");
+    bench.ledger().apply(&batch, T0).unwrap();
+    let after = bench.totals();
+    assert_eq!(after.labels[..2], shown.labels, "labels keep their places");
+    bench.reopen();
+    assert_eq!(lasting(bench.totals()), lasting(after));
+    assert_eq!(bench.totals().counters.outcomes, [(Outcome::Inserted, 6)].into());
+}
+
+#[test]
 fn a_list_of_jobs_that_cannot_be_stored_is_not_shown_either() {
     let mut bench = Bench::new();
     bench.apply(vec![run("a", 0)]);
