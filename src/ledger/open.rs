@@ -115,7 +115,7 @@ fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
 }
 
 /// Refuses what is no ledger, is newer, or is damaged.
-fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     let failed = |error| LedgerError::of(path, error);
     let found = schema::version(connection).map_err(failed)?;
     let application = schema::application_id(connection).map_err(failed)?;
@@ -172,7 +172,7 @@ fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
 }
 
 /// Refuses a file that was there before any ledger: it is somebody else's and must not be touched.
-fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
     let mut head = [0; 16];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
     match read {
@@ -236,7 +236,7 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
     path.metadata().ok().map(|metadata| FileId { dev: metadata.dev(), ino: metadata.ino() })
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
