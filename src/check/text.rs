@@ -130,7 +130,10 @@ fn run_logs(page: &mut Page, logs: &RunLogs, now: i64) {
     let jobs = if logs.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", number(logs.jobs)) };
     let runs = format!("{} of {jobs}: {}", number(logs.runs), statuses.join(", "));
     page.paragraph("  runs           ", &runs);
-    page.paragraph("  tokens         ", &tokens(&logs.tokens, knows_cache(logs)));
+    page.paragraph(
+        "  tokens         ",
+        &tokens(&logs.tokens, if knows_cache(logs) { None } else { Some("cache not known") }),
+    );
     page.paragraph("  usage known    ", &provenance(logs));
     if let Some(at) = logs.newest_record_ms {
         page.paragraph("  newest record  ", &time(at, now));
@@ -149,7 +152,7 @@ fn provenance(logs: &RunLogs) -> String {
         .iter()
         .map(|(how, n)| {
             let meaning = match how.as_str() {
-                "none" => "without any (failed or skipped runs)",
+                "none" => "whose records say nothing about tokens",
                 "partial" => "with input and output only (their records hold no cache tokens)",
                 "derived" => "with cache tokens derived from a total",
                 "record" => "complete",
@@ -178,7 +181,9 @@ fn ledger(page: &mut Page, content: &LedgerContent, now: i64) {
     page.paragraph("  gateway        ", &content.gateway);
     let jobs = if content.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", number(content.jobs)) };
     page.paragraph("  runs           ", &format!("{} of {jobs}", number(content.runs)));
-    page.paragraph("  tokens         ", &tokens(&content.tokens, true));
+    let cache: u64 = ["cache_read", "cache_write"].iter().filter_map(|kind| content.tokens.get(*kind)).sum();
+    let no_cache = if cache == 0 { Some("no cache tokens") } else { None };
+    page.paragraph("  tokens         ", &tokens(&content.tokens, no_cache));
     if let Some(at) = content.last_run_ms {
         page.paragraph("  newest run     ", &time(at, now));
     }
@@ -222,13 +227,12 @@ fn verdict(findings: &[Finding]) -> String {
     format!("{problems} ({}){notes}. What to do stands behind the arrows (->).", places.join(", "))
 }
 
-fn tokens(tokens: &BTreeMap<String, u64>, with_cache: bool) -> String {
-    let kinds = TokenKind::ALL.iter().take(if with_cache { 4 } else { 2 }).map(|kind| kind.as_str());
+/// Lists counts by kind; `no_cache` is said in place of cache tokens.
+fn tokens(tokens: &BTreeMap<String, u64>, no_cache: Option<&str>) -> String {
+    let kinds = TokenKind::ALL.iter().take(if no_cache.is_some() { 2 } else { 4 }).map(|kind| kind.as_str());
     let mut counts: Vec<String> =
         kinds.map(|kind| format!("{kind} {}", number(tokens.get(kind).copied().unwrap_or(0)))).collect();
-    if !with_cache {
-        counts.push("cache not known".to_owned());
-    }
+    counts.extend(no_cache.map(ToOwned::to_owned));
     counts.join(", ")
 }
 
