@@ -8,8 +8,11 @@ use std::process::ExitCode;
 use openclaw_usage::check::{self, Surroundings};
 use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE};
 use openclaw_usage::clock::Clock;
-use openclaw_usage::config::{self, Config, ConfigError, Environment, Overrides};
-use openclaw_usage::serve::{self, ServeError};
+use openclaw_usage::config::{
+    self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
+};
+use openclaw_usage::demo::command::{self as demo, DemoError};
+use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, ServeError};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
@@ -36,6 +39,10 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    OwnTelemetry(#[from] OwnTelemetryError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -45,9 +52,10 @@ enum Failure {
 impl Failure {
     const fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_USAGE,
+            Self::Config(_) | Self::OwnTelemetry(_) => EXIT_USAGE,
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
-            Self::Serve(_) | Self::Runtime(_) | Self::Output(_) => 1,
+            Self::Demo(error) if error.is_usage() => EXIT_USAGE,
+            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -64,12 +72,26 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(args) => {
             let config = load(&args.into())?;
-            serve::init_logging(&config.log);
+            let own = OwnTelemetry::start(&config, runtime.handle())?;
+            serve::init_logging(&config.log, &own);
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
             }
-            runtime.block_on(serve::run(&config, &clock))?;
+            let served = runtime.block_on(async {
+                let served = serve::run(&config, &clock).await;
+                own.stop().await;
+                served
+            });
+            served?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => {
+            serve::init_logging(
+                &LogConfig { level: LogLevel::Warn, format: LogFormat::Text },
+                &OwnTelemetry::default(),
+            );
+            let equal = runtime.block_on(demo::run(&args, &clock))?;
+            Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Check(args) => {
             let config = load(&args.serve.into())?;
@@ -80,7 +102,6 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             check::write(&found, args.json, &mut std::io::stdout().lock()).map_err(Failure::Output)?;
             Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Demo(_) => Ok(ExitCode::FAILURE),
     }
 }
 

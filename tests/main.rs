@@ -7,5 +7,11 @@
 #[cfg(test)]
 mod common;
 
+#[cfg(test)]
+mod house;
+
+#[cfg(test)]
+mod model;
+
 #[cfg(all(test, feature = "e2e"))]
 mod real_servers;

@@ -17,6 +17,7 @@
 
 mod bill;
 mod catalogue;
+pub mod command;
 pub mod corpus;
 mod error;
 mod faults;

@@ -8,12 +8,13 @@ use rusqlite::{Connection, Statement, Transaction, params};
 use super::book::{Book, Job};
 use super::labels::{self, JobLabel, Labels};
 use super::merge::{Known, Outcome, merge};
+use super::series::{Change, Changes, Held, changed_series};
 use super::store::{
     count, db, id, pack_at, pack_facts, save_counters, save_job, save_labels, save_position, save_series,
     unpack_facts, usage,
 };
-use super::totals::{BUCKETS, Histogram, Series, SeriesKind, Totals, bucket};
-use super::{FRESH_MS, Ledger, LedgerError, ZERO_LEAD_MS, lock};
+use super::totals::{Series, SeriesKind, Totals, bucket};
+use super::{Ledger, LedgerError, lock};
 use crate::model::{Batch, FilePosition, Run, SourceId, Status, TokenKind, UnixMs, Usage};
 
 /// What a committed batch did.
@@ -47,26 +48,32 @@ impl Ledger {
         // Until the commit has succeeded, memory is ahead of the database.
         self.book.stale = true;
         let before = self.book.counters.clone();
-        let result = write(&mut self.connection, &mut self.book, &self.totals, batch, now);
+        let held = self.held.as_ref();
+        let result = write(&mut self.connection, &mut self.book, &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
-        let mut totals = lock(&self.totals);
-        self.book.publish(&mut totals, touched);
-        let changed = !series.is_empty() || totals.counters != before;
-        if changed {
-            publish_series(&mut totals, series);
+        let changed = !series.is_empty() || self.book.counters != before;
+        let mut news = self.held.take();
+        let held = news.is_some();
+        let pending = news.get_or_insert_default();
+        pending.series.extend(series.into_iter().map(|series| (series.seq, series)));
+        pending.jobs.extend(touched);
+        pending.changed |= changed;
+        self.held = news;
+        if !held {
+            self.release();
         }
         Ok(Applied { changed, ..applied })
     }
 }
 
-type Changes = HashMap<(usize, SeriesKind), Change>;
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
     connection: &mut Connection,
     book: &mut Book,
     totals: &std::sync::Mutex<Totals>,
+    held: Option<&Held>,
     batch: &Batch,
     now: UnixMs,
 ) -> rusqlite::Result<Written> {
@@ -82,7 +89,7 @@ fn write(
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
             .execute(params![reject.reason.as_str(), reject.sample])?;
     }
-    let series = changed_series(&lock(totals), book, changes, now);
+    let series = changed_series(&lock(totals), held, book, changes, now);
     for series in &series {
         save_series(&transaction, series)?;
     }
@@ -97,15 +104,6 @@ fn write(
         book.series_index.insert((series.labels, series.kind), series.seq);
     }
     Ok((applied, series, touched))
-}
-
-/// By how much a series moves.
-#[derive(Debug)]
-struct Change {
-    total: i64,
-    buckets: Option<Box<[i64; BUCKETS]>>,
-    /// When its first run in this batch was recorded.
-    first: UnixMs,
 }
 
 /// One transaction's work on runs.
@@ -397,68 +395,6 @@ impl<'a> Writer<'a> {
         if self.newest_record > facts.last_record {
             facts.last_record = self.newest_record;
             facts.lag_ms = self.newest_record.map(|at| self.now.since(at));
-        }
-    }
-}
-
-/// Returns the series that change, as they will be.
-fn changed_series(totals: &Totals, book: &Book, changes: Changes, now: UnixMs) -> Vec<Series> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    // New series are numbered in a stable order.
-    changes.sort_by_key(|(key, _)| *key);
-    let mut next_seq = totals.newest_seq();
-    let mut changed = Vec::with_capacity(changes.len());
-    for ((labels, kind), change) in changes {
-        let known = book
-            .series_index
-            .get(&(labels, kind))
-            .and_then(|seq| totals.series.get(usize::try_from(*seq - 1).ok()?));
-        // A run of 0 ms adds to a bucket and nothing to the sum.
-        let grows = change.total > 0 || change.buckets.as_ref().is_some_and(|by| by.iter().any(|by| *by > 0));
-        if known.is_none() && !grows {
-            continue;
-        }
-        let mut series = known.cloned().unwrap_or_else(|| {
-            next_seq += 1;
-            Series {
-                seq: next_seq,
-                labels,
-                kind,
-                start: now.plus(-ZERO_LEAD_MS),
-                live: now.since(change.first) <= FRESH_MS,
-                changed: now,
-                revision: 0,
-                true_total: 0,
-                exported_total: 0,
-                histogram: (kind == SeriesKind::Duration).then(Box::default),
-            }
-        });
-        series.changed = now;
-        series.true_total = series.true_total.saturating_add_signed(change.total);
-        series.exported_total = series.exported_total.max(series.true_total);
-        if let (Some(histogram), Some(buckets)) = (&mut series.histogram, &change.buckets) {
-            move_buckets(histogram, buckets);
-        }
-        changed.push(series);
-    }
-    changed
-}
-
-fn move_buckets(histogram: &mut Histogram, by: &[i64; BUCKETS]) {
-    for (at, by) in by.iter().enumerate() {
-        histogram.truth[at] = histogram.truth[at].saturating_add_signed(*by);
-        histogram.exported[at] = histogram.exported[at].max(histogram.truth[at]);
-    }
-}
-
-fn publish_series(totals: &mut Totals, series: Vec<Series>) {
-    totals.revision += 1;
-    let revision = totals.revision;
-    for mut changed in series {
-        changed.revision = revision;
-        match usize::try_from(changed.seq - 1).ok().and_then(|at| totals.series.get_mut(at)) {
-            Some(known) => *known = changed,
-            None => totals.series.push(changed),
         }
     }
 }

@@ -24,6 +24,7 @@ mod merge;
 mod open;
 mod read;
 mod schema;
+mod series;
 mod store;
 mod totals;
 
@@ -73,8 +74,8 @@ pub enum LedgerError {
         /// Ours.
         known: i64,
     },
-    /// It is an SQLite database of something else.
-    #[error("{path} is a database, but no ledger of openclaw-usage; give another path with --ledger")]
+    /// It is a file of something else.
+    #[error("{path} is no ledger of openclaw-usage and was not touched; give another path with --ledger")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -169,6 +170,8 @@ pub struct Ledger {
     file: crate::model::FileId,
     book: book::Book,
     totals: SharedTotals,
+    /// What is committed and not shown yet: see [`Ledger::hold`].
+    held: Option<series::Held>,
 }
 
 impl Ledger {
@@ -190,6 +193,12 @@ impl Ledger {
         &self.path
     }
 
+    /// Returns when the newest record was written down by OpenClaw; `None` before the first.
+    #[must_use]
+    pub fn newest_record(&self) -> Option<UnixMs> {
+        self.book.counters.sources.values().filter_map(|source| source.last_record).max()
+    }
+
     /// Returns how much disk the ledger takes up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
@@ -208,6 +217,8 @@ impl Ledger {
         self.book = book;
         self.book.settings = settings;
         totals::replace(&self.totals, totals);
+        // What was loaded includes what was held back.
+        self.held = self.held.as_ref().map(|_| series::Held::default());
         Ok(())
     }
 
@@ -233,3 +244,6 @@ fn lock(totals: &Mutex<Totals>) -> std::sync::MutexGuard<'_, Totals> {
 const fn utc_day(at: UnixMs) -> i64 {
     at.0.div_euclid(86_400_000)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::book::Settings;
 use super::{Ledger, LedgerError, schema, store};
@@ -14,6 +14,9 @@ use crate::model::{FileId, UnixMs};
 
 /// The gateway's name when nobody gives one.
 const DEFAULT_GATEWAY: &str = "openclaw";
+
+/// How long a commit waits for somebody else's lock.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What the operator decides about the ledger.
 #[derive(Clone, Debug)]
@@ -53,17 +56,12 @@ impl Ledger {
     /// See [`LedgerError`]; on [`LedgerError::Corrupt`] the file can be [`set_aside`] and opened anew.
     pub fn open(path: &Path, options: &OpenOptions, now: UnixMs) -> Result<Opened, LedgerError> {
         make_directory(path)?;
-        let (mut lock, used_before) = lock_file(path)?;
         let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
-        if exists && !used_before {
+        if exists && !beside(path, ".lock").exists() {
             refuse_other_files(path)?;
         }
-        let origin = match (exists, used_before) {
-            (true, _) => Origin::Existing,
-            (false, true) => Origin::Rebuilt,
-            (false, false) => Origin::New,
-        };
-        let connection = prepare(path, options, origin, now)?;
+        let (mut lock, used_before) = lock_file(path)?;
+        let (connection, origin) = prepare(path, options, used_before, now)?;
         if !used_before {
             // From here on an absent ledger is a lost one.
             lock.write_all(b"openclaw-usage\n").map_err(|error| not_writable(path, &error))?;
@@ -72,7 +70,7 @@ impl Ledger {
         book.settings = Settings { max_jobs: options.max_jobs };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
-        let ledger = Self { path: path.into(), connection, _lock: lock, file, book, totals };
+        let ledger = Self { path: path.into(), connection, _lock: lock, file, book, totals, held: None };
         Ok(Opened { ledger, origin })
     }
 }
@@ -80,38 +78,49 @@ impl Ledger {
 fn prepare(
     path: &Path,
     options: &OpenOptions,
-    origin: Origin,
+    used_before: bool,
     now: UnixMs,
-) -> Result<Connection, LedgerError> {
+) -> Result<(Connection, Origin), LedgerError> {
     let failed = |error| LedgerError::of(path, error);
-    let mut connection = connect(path, options.full_sync).map_err(failed)?;
-    if origin == Origin::Existing {
-        check(&connection, path)?;
-    }
-    schema::migrate(&mut connection).map_err(failed)?;
-    settle_gateway(&connection, path, options)?;
+    let mut connection = database(path).map_err(failed)?;
+    // Before anything is set: the journal mode is written into the file.
+    check(&connection, path)?;
+    // A database without tables is none yet: what made it was stopped before the commit below.
+    let origin = match (schema::is_empty(&connection).map_err(failed)?, used_before) {
+        (false, _) => Origin::Existing,
+        (true, true) => Origin::Rebuilt,
+        (true, false) => Origin::New,
+    };
+    configure(&connection, options.full_sync).map_err(failed)?;
+    // All or nothing: a rebuilt ledger that had forgotten since when it counts would export its history anew.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed)?;
+    schema::migrate(&transaction).map_err(failed)?;
+    settle_gateway(&transaction, path, options)?;
     if origin != Origin::Existing {
-        store::set_meta(&connection, "created_ms", now.0).map_err(failed)?;
+        store::set_meta(&transaction, "created_ms", now.0).map_err(failed)?;
     }
     if origin == Origin::Rebuilt {
-        store::set_meta(&connection, "count_from_ms", now.0).map_err(failed)?;
+        store::set_meta(&transaction, "count_from_ms", now.0).map_err(failed)?;
     }
-    Ok(connection)
+    transaction.commit().map_err(failed)?;
+    Ok((connection, origin))
 }
 
-fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
-    // Made by us, it is for this user's eyes only, and SQLite gives its log the same mode. If this fails, so does
-    // what follows, with SQLite's word on why.
+/// Opens the database file. Made by us, it is for this user's eyes only, and SQLite gives its log the same mode.
+fn database(path: &Path) -> rusqlite::Result<Connection> {
+    // If this fails, so does what follows, with SQLite's word on why.
     _ = FileOptions::new().create(true).append(true).mode(0o600).open(path);
-    let connection = Connection::open(path)?;
+    Connection::open(path)
+}
+
+fn configure(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Everything can be replayed from the sources while they last, so a commit need not wait for the disk.
     connection.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -2_000)?;
-    Ok(connection)
+    connection.pragma_update(None, "cache_size", -2_000)
 }
 
 /// Refuses what is no ledger, is newer, or is damaged.
@@ -119,7 +128,10 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), LedgerEr
     let failed = |error| LedgerError::of(path, error);
     let found = schema::version(connection).map_err(failed)?;
     let application = schema::application_id(connection).map_err(failed)?;
-    if application != schema::APPLICATION_ID && (application != 0 || found != 0) {
+    // A ledger whose first opening was cut short is empty and unmarked.
+    let ours = application == schema::APPLICATION_ID
+        || (application == 0 && found == 0 && schema::is_empty(connection).map_err(failed)?);
+    if !ours {
         return Err(LedgerError::Foreign { path: path.into() });
     }
     if found > schema::known_version() {
@@ -171,13 +183,19 @@ fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
     Ok((file, used_before))
 }
 
-/// Refuses a file that was there before any ledger: it is somebody else's and must not be touched.
+/// Refuses a file beside which there never was a lock of ours, unless it is a ledger that was moved here: it is
+/// somebody else's, and not even a lock may be put beside it.
 pub(super) fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
-    let mut head = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    match read {
+    // Source: the database header in SQLite's file format; the application id stands at offset 68.
+    let mut head = [0; 72];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut head)) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(not_writable(path, &error)),
-        Ok(()) if head == *b"SQLite format 3\0" => Ok(()),
+        Ok(())
+            if head.starts_with(b"SQLite format 3\0")
+                && head.ends_with(&schema::APPLICATION_ID.to_be_bytes()[4..]) =>
+        {
+            Ok(())
+        }
         _ => Err(LedgerError::Foreign { path: path.into() }),
     }
 }
@@ -220,7 +238,9 @@ pub(super) fn restore(ledger: &mut Ledger) -> Result<(), LedgerError> {
     let synchronous: i64 =
         ledger.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(failed)?;
     ledger.connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]).map_err(failed)?;
-    ledger.connection = connect(&path, synchronous >= 2).map_err(failed)?;
+    let connection = database(&path).map_err(failed)?;
+    configure(&connection, synchronous >= 2).map_err(failed)?;
+    ledger.connection = connection;
     ledger.file = file_id(&path).unwrap_or_default();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The tables, as an append-only list of migrations counted by `user_version`.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 /// Marks a database as a ledger of ours: "OCUS".
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
@@ -67,14 +67,17 @@ pub fn application_id(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA application_id", [], |row| row.get(0))
 }
 
-/// Brings the schema up to date in one exclusive transaction.
-pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let from = usize::try_from(version(&transaction)?).unwrap_or(0);
+/// Returns whether a database has no tables at all.
+pub fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// Brings the schema up to date; the transaction is the caller's.
+pub fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let from = usize::try_from(version(transaction)?).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(from) {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "user_version", known_version())?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.commit()
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }

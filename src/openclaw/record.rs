@@ -58,10 +58,17 @@ pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed)) {
     }
 }
 
-/// Returns whether these bytes, which no newline ends, are exactly one whole record.
+/// Returns whether these bytes, which no newline ends, are whole records and nothing else: most often one, and
+/// more when several lost their newlines.
 pub fn is_whole_record(bytes: &[u8], now: UnixMs) -> bool {
-    let bytes = trim(bytes);
-    matches!(next_record(bytes, now), Ok((_, used)) if used == bytes.len())
+    let mut rest = trim(bytes);
+    loop {
+        match next_record(rest, now) {
+            Ok((_, used)) if used == rest.len() => return true,
+            Ok((_, used)) => rest = trim(&rest[used..]),
+            Err(()) => return false,
+        }
+    }
 }
 
 fn next_record(bytes: &[u8], now: UnixMs) -> Result<(Parsed, usize), ()> {

@@ -126,6 +126,14 @@ impl Collector {
     /// # Errors
     /// The ledger's; what was committed before stays committed.
     pub fn sweep(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
+        // Seen whole or not at all: files share series, and a new ledger must not show half a history.
+        ledger.hold();
+        let progress = self.sweep_files(ledger, now);
+        ledger.release();
+        progress
+    }
+
+    fn sweep_files(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let mut progress = Progress { changed: self.read_jobs(ledger)?, found: Vec::new() };
         let mut names: Vec<(OsString, Metadata)> = Vec::new();
@@ -147,7 +155,7 @@ impl Collector {
             if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp(&metadata)) {
                 progress.found.push(self.layout.runs_dir.join(&name));
             }
-            progress.changed |= self.look(ledger, &name, now)?;
+            progress.changed |= self.read_file(ledger, &name, now)?;
         }
         self.swept = true;
         Ok(progress)
@@ -164,6 +172,13 @@ impl Collector {
     /// # Errors
     /// The ledger's; the file is looked at again then.
     pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
+        ledger.hold();
+        let changed = self.read_file(ledger, name, now);
+        ledger.release();
+        changed
+    }
+
+    fn read_file(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
         let source = run_log::source_id(name);
         if ledger.position(&source).is_none() {
             self.read_jobs(ledger)?;

@@ -89,6 +89,15 @@ struct Round {
     folded: UnixMs,
 }
 
+impl Round {
+    /// Returns how long to pause before the next try, in milliseconds. A clock that stepped back must not
+    /// stretch the pause.
+    fn pause_ms(&self, now: UnixMs) -> u64 {
+        let left = self.not_before.since(now);
+        if left > RETRY_MAX_MS { 0 } else { u64::try_from(left).unwrap_or(0) }
+    }
+}
+
 impl Core {
     /// Works until it is told to stop, or the ledger is damaged.
     pub fn run(mut self, wakes: &Receiver<Wake>) -> End {
@@ -101,7 +110,7 @@ impl Core {
         };
         while !round.work.shutdown {
             let now = self.clock.now();
-            if now >= round.not_before || round.work.drained.is_some() {
+            if round.pause_ms(now) == 0 || round.work.drained.is_some() {
                 match self.work(&mut round, now) {
                     Ok(()) => self.recovered(&mut round),
                     Err(error @ LedgerError::Corrupt { .. }) => return End::Corrupt(error),
@@ -117,6 +126,7 @@ impl Core {
         End::Shutdown
     }
 
+    #[tracing::instrument(name = "collect", level = "info", skip_all, fields(files = round.work.files.len()))]
     fn work(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
         if round.work.everything && self.ledger.restore_if_deleted()? {
             tracing::warn!(
@@ -145,6 +155,7 @@ impl Core {
         Ok(())
     }
 
+    #[tracing::instrument(level = "info", skip_all)]
     fn sweep(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
         let progress = self.collector.sweep(&mut self.ledger, now)?;
         self.arm();
@@ -196,7 +207,9 @@ impl Core {
             return Ok(());
         }
         round.folded = now;
-        let folded = self.ledger.fold(now.plus(-i64::from(days) * 86_400_000))?;
+        // A clock that stepped ahead must not fold away what is not old: nothing is older than the newest record says.
+        let Some(newest) = self.ledger.newest_record() else { return Ok(()) };
+        let folded = self.ledger.fold(newest.min(now).plus(-i64::from(days) * 86_400_000))?;
         if folded > 0 {
             tracing::info!(runs = folded, "folded old runs into daily totals");
         }
@@ -238,8 +251,8 @@ impl Core {
             let due = JOBS_MS - now.since(round.jobs_read).clamp(0, JOBS_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
-        if round.not_before > now {
-            wait_ms = u64::try_from(round.not_before.since(now)).unwrap_or(0);
+        if round.pause_ms(now) > 0 {
+            wait_ms = round.pause_ms(now);
         }
         let mut next = match wakes.recv_timeout(Duration::from_millis(wait_ms)) {
             Ok(wake) => Some(wake),
@@ -281,6 +294,9 @@ impl Core {
             work.jobs = true;
         } else if layout.runs_dir.starts_with(path) || *path == layout.state_dir.join("openclaw.json") {
             work.everything = true;
+            if let Some(watcher) = &mut self.watcher {
+                watcher.forget(path);
+            }
         }
     }
 }

@@ -67,6 +67,8 @@ impl ServeError {
 pub struct Running {
     /// Where `/metrics` is.
     pub address: SocketAddr,
+    /// The newest revision that a scrape shows; changes with every commit that changes something exported.
+    pub revisions: watch::Receiver<u64>,
     wakes: Sender<Wake>,
     stop: watch::Sender<bool>,
     parts: JoinSet<()>,
@@ -151,7 +153,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         })
         .map_err(ServeError::Thread)?;
     tracing::info!(address = %address, state_dir = %config.state_dir.display(), "serving /metrics");
-    Ok(Running { address, wakes, stop, parts, ended })
+    Ok(Running { address, revisions, wakes, stop, parts, ended })
 }
 
 impl Running {

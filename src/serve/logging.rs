@@ -1,26 +1,41 @@
-//! Our own diagnostics: to stderr, one line an event.
+//! Our own diagnostics: to stderr, one line an event; and over OTLP where that is asked for.
 //!
 //! Never in them: prompts, summaries, error texts of runs, header values, or URLs with their queries.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::own_telemetry::OwnTelemetry;
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging to stderr. A second call changes nothing.
-pub fn init(config: &LogConfig) {
-    let filter =
-        EnvFilter::new(format!("{},hyper=warn,h2=warn,rustls=warn,tonic=warn", config.level.as_str()));
-    let registry = tracing_subscriber::registry().with(filter);
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Fails if a subscriber is set already, as in a test.
-    _ = match config.format {
-        LogFormat::Json => registry.with(stderr.json().flatten_event(true).with_target(false)).try_init(),
+/// Starts logging. A second call changes nothing.
+pub fn init(config: &LogConfig, own: &OwnTelemetry) {
+    // The libraries that carry our own telemetry must not feed it.
+    let quiet =
+        "hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tonic=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+    let filter = EnvFilter::new(format!("{},{quiet}", config.level.as_str()));
+    let stderr: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
+        LogFormat::Json => Box::new(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .json()
+                .flatten_event(true)
+                .with_target(false)
+                .with_current_span(false)
+                .with_span_list(false),
+        ),
         LogFormat::Text => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr())
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            registry.with(stderr.with_ansi(colours).with_target(false)).try_init()
+            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+            Box::new(layer.with_ansi(colours).with_target(false))
         }
     };
+    // Spans are for traces; in a line of log they would only be noise, and without traces they cost nothing.
+    let stderr = stderr.with_filter(filter_fn(|metadata| metadata.is_event()));
+    let spans = own.tracer().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+    // Fails if a subscriber is set already, as in a test.
+    _ = tracing_subscriber::registry().with(stderr).with(spans).with(own.bridge()).with(filter).try_init();
 }

@@ -8,8 +8,10 @@ mod core;
 mod daemon;
 mod http;
 mod logging;
+mod own_telemetry;
 mod state;
 
 pub use collector::{Collector, Progress, SourceHealth};
 pub use daemon::{Running, ServeError, run, start};
 pub use logging::init as init_logging;
+pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};

@@ -15,6 +15,13 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// Size of an ordinary read in bytes.
 const READ_BYTES: usize = 128 << 10;
 
+/// Stands for [`LineMark::previous`] in a mark that is no line but the bytes before the offset: behind a line too
+/// long to be held, and behind blank lines that open a file.
+const NO_LINE: u64 = u64::MAX;
+
+/// How many bytes such a mark covers at most.
+const NO_LINE_BYTES: u64 = 4 << 10;
+
 /// What a reader hands out.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -86,6 +93,9 @@ impl Reader {
                 break;
             }
         }
+        if pass.position.last.is_none() && pass.position.offset > 0 {
+            pass.position.last = mark_without_line(file, pass.position.offset)?;
+        }
         outcome.to = pass.position;
         outcome.unfinished = pass.position.skipped + (pass.filled - pass.taken) as u64;
         self.buffer.truncate(READ_BYTES);
@@ -113,6 +123,9 @@ impl Reader {
             if here {
                 return Ok(at(from, false, mark.len));
             }
+        }
+        if mark.previous == NO_LINE {
+            return Ok(at(fresh, true, 0));
         }
         let (found, bytes_read) = search::backwards(file, size, mark)?;
         Ok(match found {
@@ -154,7 +167,7 @@ impl Reader {
                 on_line(Line::TooLong { bytes: pass.position.skipped + length });
                 pass.position.offset += pass.position.skipped + length + 1;
                 pass.position.skipped = 0;
-                // No hash was kept of it; the next look verifies nothing but the file's identity and length.
+                // It was not held, so there is no hash of it; see `mark_without_line`.
                 pass.position.last = None;
                 continue;
             }
@@ -183,6 +196,19 @@ impl Reader {
     }
 }
 
+/// Returns a mark for a position behind no line that could be found again. It tells whether the file still is
+/// what it was: identity and length do not, since the system gives a deleted file's inode to the next one.
+/// `None`: the file has just been cut.
+fn mark_without_line(file: &File, offset: u64) -> io::Result<Option<LineMark>> {
+    let len = offset.min(NO_LINE_BYTES);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    match file.read_exact_at(&mut bytes, offset - len) {
+        Ok(()) => Ok(Some(LineMark { hash: xxh3_64(trim_line_end(&bytes)), previous: NO_LINE, len })),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The state of one pass over a file: `buffer[taken..filled]` lies behind `position` (and its skipped bytes).
 struct Pass {
     position: FilePosition,
@@ -193,7 +219,7 @@ struct Pass {
 impl FilePosition {
     /// Moves behind a line of `span` bytes, its end included.
     fn advance(&mut self, content: &[u8], span: u64) {
-        let previous = self.last.map_or(0, |mark| mark.hash);
+        let previous = self.last.filter(|mark| mark.previous != NO_LINE).map_or(0, |mark| mark.hash);
         self.offset += span;
         self.last = Some(LineMark { hash: xxh3_64(content), previous, len: span });
     }
@@ -201,11 +227,11 @@ impl FilePosition {
     /// Moves behind an empty line: a rewrite drops those, so they belong to the line before.
     fn advance_blank(&mut self, span: u64) {
         self.offset += span;
-        if let Some(mark) = &mut self.last {
-            mark.len += span;
-            if mark.len > 2 * MAX_LINE_BYTES as u64 {
-                self.last = None;
+        match &mut self.last {
+            Some(mark) if mark.previous != NO_LINE && mark.len <= 2 * MAX_LINE_BYTES as u64 => {
+                mark.len += span
             }
+            _ => self.last = None,
         }
     }
 }

@@ -43,6 +43,15 @@ impl Watcher {
         Ok(Self { inner, armed: BTreeMap::new() })
     }
 
+    /// Drops the watch of a directory that something happened to, so that [`cover`](Self::cover) sets a new one:
+    /// what was deleted and made again may bear the same number.
+    pub fn forget(&mut self, directory: &Path) {
+        if self.armed.remove(directory).is_some() {
+            // Fails if the directory is gone, and then the system has already dropped the watch.
+            _ = self.inner.unwatch(directory);
+        }
+    }
+
     /// Makes the watch cover each directory, or the nearest ancestor that exists so that its appearance is
     /// noticed. Directories that were replaced are watched anew. Returns the directories that could not be
     /// watched, with the reason.

@@ -131,3 +131,54 @@ fn a_wrong_clock_of_ours_rejects_nothing() {
     parse_line(format!("{HEAD}}}").as_bytes(), UnixMs(0), |parsed| all.push(parsed));
     assert!(matches!(all.as_slice(), [Parsed::Run(_)]));
 }
+
+/// What a record's usage and key are by a general JSON parser: the reference for the hand-written one.
+fn by_serde_json(line: &[u8]) -> Option<(String, Option<i64>, Option<i64>)> {
+    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number, as far as it is compared")]
+    let whole = |number: &serde_json::Value| {
+        number.as_i64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as i64))
+    };
+    let integer = |pointer: &str| value.pointer(pointer).and_then(whole);
+    let finished = value.get("action")?.as_str()? == "finished";
+    let job_id = value.get("jobId")?.as_str()?.to_owned();
+    (finished && integer("/ts").is_some()).then_some(())?;
+    Some((job_id, integer("/usage/input_tokens"), integer("/usage/output_tokens")))
+}
+
+#[test]
+fn damaged_lines_never_panic_and_undamaged_ones_read_as_any_parser_reads_them() {
+    let line = concat!(
+        r#"{"ts":1795234064352,"jobId":"1cbd","action":"finished","status":"ok","summary":"a \"b\" \u00e9 {[","#,
+        r#""sessionKey":"agent:ops:cron:1cbd:run:ca34","runAtMs":1795234055159,"durationMs":9040,"x":[1,{"y":null}],"#,
+        r#""model":"m/c:1","provider":"mock","usage":{"input_tokens":904,"output_tokens":60,"total_tokens":5000}}"#
+    )
+    .as_bytes();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut agreed = 0;
+    for _ in 0..20_000 {
+        let mut bytes = line.to_vec();
+        for _ in 0..rng.usize(0..3) {
+            let at = rng.usize(0..bytes.len());
+            match rng.u8(0..4) {
+                0 => bytes[at] = rng.u8(..),
+                1 => _ = bytes.remove(at),
+                2 => bytes.insert(at, *rng.choice(b"\"\\{}[]:,0-9e\0\xff ").unwrap()),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        let parsed = parse(&bytes);
+        let Some((job_id, input, output)) = by_serde_json(&bytes) else { continue };
+        match parsed.as_slice() {
+            [Parsed::Run(run)] => {
+                let tokens = |n: Option<u64>| n.and_then(|n| i64::try_from(n).ok());
+                assert_eq!((run.key.job_id.as_str(), tokens(run.usage.output)), (job_id.as_str(), output));
+                assert_eq!(tokens(run.usage.input), input, "{}", String::from_utf8_lossy(&bytes));
+                agreed += 1;
+            }
+            [Parsed::Reject(RejectReason::ImpossibleCount | RejectReason::ImpossibleTime)] => {}
+            other => panic!("{other:?} for {}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+    assert!(agreed > 5_000, "only {agreed} lines were whole");
+}

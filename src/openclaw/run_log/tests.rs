@@ -110,6 +110,19 @@ fn a_last_line_without_newline_counts_with_the_next_line_or_after_a_day() {
 }
 
 #[test]
+fn several_records_without_newlines_count_after_a_day() {
+    let mut log = Log::new(&(lines([0]) + &line(1) + &line(2)));
+    log.now = UnixMs(log.path.metadata().unwrap().mtime() * 1000 + UNFINISHED_MS);
+    assert_eq!(log.look().0, [0, 1, 2]);
+    log.append(&line(3));
+    log.append(&line(4)[..20]);
+    log.now = UnixMs(log.path.metadata().unwrap().mtime() * 1000 + UNFINISHED_MS);
+    assert_eq!(log.look().0, Vec::<i64>::new(), "the last one is not whole yet");
+    log.append(&(line(4)[20..].to_owned() + "\n"));
+    assert_eq!(log.look(), (vec![3, 4], false, vec![]));
+}
+
+#[test]
 fn a_prune_is_survived_without_reading_the_file_again() {
     let mut log = Log::new(&lines(0..4_000));
     log.look();
@@ -180,6 +193,28 @@ fn a_line_above_a_mebibyte_is_stepped_over_in_bounded_memory() {
     // A rewrite is found again across such a line as well.
     log.replace(&(lines([1, 2]) + &"y".repeat(5 << 20) + "\n" + &lines([3])));
     assert_eq!(log.look(), (vec![3], false, vec![RejectReason::LineTooLong]));
+}
+
+#[test]
+fn a_position_behind_no_line_does_not_outlive_its_file() {
+    let long = "x".repeat((1 << 20) + 1) + "\n";
+    for (first, rejects) in [("\n".to_owned(), vec![]), (long, vec![RejectReason::LineTooLong])] {
+        let mut log = Log::new(&first);
+        assert_eq!(log.look(), (vec![], false, rejects));
+        log.append(&lines([0]));
+        assert_eq!(log.look(), (vec![0], false, vec![]), "the same file goes on");
+
+        let mut log = Log::new(&first);
+        log.look();
+        // Overwritten in place, and longer than before: the same inode, as after a deletion and a new file.
+        let records = i64::try_from(first.len() / line(0).len()).unwrap() + 2;
+        fs::write(&log.path, lines(0..records)).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(batch) = log.poll().batch {
+            numbers.extend(batch.runs.iter().map(|run| run.key.at.time().0 - T0));
+        }
+        assert_eq!(numbers, (0..records).collect::<Vec<_>>());
+    }
 }
 
 #[test]
