@@ -8,6 +8,9 @@
 mod common;
 
 #[cfg(test)]
+mod check;
+
+#[cfg(test)]
 mod house;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::access;
+use super::page::many;
 use super::report::{Finding, LedgerContent, LedgerState, LedgerStatus, RejectCount, Section};
 use super::scan::hash;
 use super::state::by_kind;
@@ -148,12 +149,12 @@ fn judge(
 }
 
 fn compare(content: &LedgerContent, in_state_dir: u64, in_use: bool) -> Vec<Finding> {
-    let runs = |n: u64| if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
+    let runs = |n| many(n, "run");
     let (behind, ahead) = (content.not_counted_yet, content.no_longer_in_state_directory);
     let mut findings = Vec::new();
     if behind > 0 && behind == in_state_dir && content.runs > 0 {
         let text = format!(
-            "none of the state directory's {} is in it, but {} that are not there: is it the ledger of \
+            "of the state directory's {} it has none, and has {} that are not there: is it the ledger of \
              another gateway?",
             runs(behind),
             runs(ahead)

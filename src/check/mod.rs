@@ -129,3 +129,6 @@ pub fn write(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<()>
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

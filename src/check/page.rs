@@ -82,6 +82,25 @@ fn is_wide(c: char) -> bool {
         | '\u{20000}'..='\u{3fffd}')
 }
 
+/// Returns a count with its thousands apart.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns a count with its noun, which takes an s but for one.
+pub fn many(n: u64, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", number(n))
+}
+
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -130,6 +149,14 @@ mod tests {
         ] {
             assert_eq!(printable(text), expected);
         }
+    }
+
+    #[test]
+    fn counts_are_for_people() {
+        for (n, expected) in [(0, "0 runs"), (1, "1 run"), (999, "999 runs"), (1_000, "1,000 runs")] {
+            assert_eq!(many(n, "run"), expected);
+        }
+        assert_eq!(number(1_234_567), "1,234,567");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::access;
+use super::page::many;
 use super::report::{Finding, JobList, JobSum, RejectCount, RunLogs, Section, StateDirectory, Watching};
 use super::scan::{Scan, Step, scan};
 use crate::config::{Config, WatchMode};
@@ -201,7 +202,7 @@ impl State {
         }
         for reject in &logs.rejects {
             let RejectCount { reason, count, sample } = reject;
-            let what = if *count == 1 { "1 piece".to_owned() } else { format!("{count} pieces") };
+            let what = many(*count, "piece");
             let text = format!("{what} of the run logs cannot be counted ({reason}), such as {sample}");
             self.findings.push(Finding::note(HERE, text).with(reject_remedy(reason)));
         }
@@ -210,7 +211,7 @@ impl State {
     fn judge_job_list(&mut self) {
         let finding = match &self.directory.job_list {
             Some(list) if list.unnamed > 0 => {
-                Finding::note(HERE, format!("{} of the jobs defined have no name", list.unnamed))
+                Finding::note(HERE, format!("{} without a name", many(list.unnamed, "job")))
                     .with("name them in OpenClaw; until then their series have only openclaw_job_id")
             }
             None if !self.keys.is_empty() => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::page::{Page, columns};
+use super::page::{Page, columns, many, number};
 use super::report::{Finding, LedgerContent, Level, Report, RunLogs, Section, Setting, StateDirectory};
 use crate::model::TokenKind;
 
@@ -12,8 +12,8 @@ const VALUES_AT: usize = 30;
 /// Returns the report as text.
 pub fn render(report: &Report) -> String {
     let mut page = Page::default();
-    let title = "what `serve` finds and would do with these flags (nothing is changed)";
-    page.paragraph("", &format!("openclaw-usage {}: {title}", report.version));
+    let title = format!("openclaw-usage {}: what `serve` would find and do with these flags", report.version);
+    page.paragraph("", &title);
     section(&mut page, report, Section::Configuration, |page| configuration(page, &report.configuration));
     section(&mut page, report, Section::StateDirectory, |page| {
         state_directory(page, &report.state_directory, report.checked_at_ms);
@@ -121,14 +121,13 @@ fn run_logs(page: &mut Page, logs: &RunLogs, now: i64) {
         0 => String::new(),
         n => format!(", {} imported by an upgrade (*.migrated)", number(n)),
     };
-    page.paragraph("  run logs       ", &format!("{} files{migrated}", number(logs.files)));
+    page.paragraph("  run logs       ", &format!("{}{migrated}", many(logs.files, "file")));
     if logs.runs == 0 {
         return;
     }
     let statuses: Vec<String> =
         logs.runs_by_status.iter().map(|(status, n)| format!("{} {status}", number(*n))).collect();
-    let jobs = if logs.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", number(logs.jobs)) };
-    let runs = format!("{} of {jobs}: {}", number(logs.runs), statuses.join(", "));
+    let runs = format!("{} of {}: {}", number(logs.runs), many(logs.jobs, "job"), statuses.join(", "));
     page.paragraph("  runs           ", &runs);
     page.paragraph(
         "  tokens         ",
@@ -158,7 +157,7 @@ fn provenance(logs: &RunLogs) -> String {
                 "record" => "complete",
                 _ => how,
             };
-            format!("{} runs {meaning}", number(*n))
+            format!("{} {meaning}", many(*n, "run"))
         })
         .collect();
     said.join("; ")
@@ -179,8 +178,8 @@ fn top_jobs(page: &mut Page, logs: &RunLogs) {
 
 fn ledger(page: &mut Page, content: &LedgerContent, now: i64) {
     page.paragraph("  gateway        ", &content.gateway);
-    let jobs = if content.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", number(content.jobs)) };
-    page.paragraph("  runs           ", &format!("{} of {jobs}", number(content.runs)));
+    page.paragraph("  runs           ", &number(content.runs));
+    page.paragraph("  jobs known     ", &number(content.jobs));
     let cache: u64 = ["cache_read", "cache_write"].iter().filter_map(|kind| content.tokens.get(*kind)).sum();
     let no_cache = if cache == 0 { Some("no cache tokens") } else { None };
     page.paragraph("  tokens         ", &tokens(&content.tokens, no_cache));
@@ -208,11 +207,10 @@ fn names(page: &mut Page, report: &Report) {
 }
 
 fn verdict(findings: &[Finding]) -> String {
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let plural = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
     let notes = match count(Level::Note) {
         0 => String::new(),
-        n => format!(", {}", plural(n, "note")),
+        n => format!(", {}", many(n, "note")),
     };
     if count(Level::Problem) == 0 {
         return format!("No problem{notes}.");
@@ -223,7 +221,7 @@ fn verdict(findings: &[Finding]) -> String {
         .map(|finding| title(finding.section))
         .collect();
     places.dedup();
-    let problems = plural(count(Level::Problem), "problem");
+    let problems = many(count(Level::Problem), "problem");
     format!("{problems} ({}){notes}. What to do stands behind the arrows (->).", places.join(", "))
 }
 
@@ -234,19 +232,6 @@ fn tokens(tokens: &BTreeMap<String, u64>, no_cache: Option<&str>) -> String {
         kinds.map(|kind| format!("{kind} {}", number(tokens.get(kind).copied().unwrap_or(0)))).collect();
     counts.extend(no_cache.map(ToOwned::to_owned));
     counts.join(", ")
-}
-
-/// Returns a count with its thousands apart.
-fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Returns a time in UTC with its age.
@@ -270,10 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_for_people() {
-        for (n, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(number(n), expected);
-        }
+    fn times_are_for_people() {
         let now = 1_780_000_000_000;
         for (ago_ms, expected) in [
             (1_000, "1 second ago"),
