@@ -2,8 +2,10 @@
 //!
 //! Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use openclaw_usage::check::{self, Surroundings};
 use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE};
 use openclaw_usage::clock::Clock;
 use openclaw_usage::config::{
@@ -43,6 +45,8 @@ enum Failure {
     Demo(#[from] DemoError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
+    #[error("cannot write to standard output: {0}; check where it leads")]
+    Output(std::io::Error),
 }
 
 impl Failure {
@@ -51,7 +55,7 @@ impl Failure {
             Self::Config(_) | Self::OwnTelemetry(_) => EXIT_USAGE,
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
-            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) => 1,
+            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -89,7 +93,15 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             let equal = runtime.block_on(demo::run(&args, &clock))?;
             Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Check(_) => Ok(ExitCode::FAILURE),
+        Command::Check(args) => {
+            let config = load(&args.serve.into())?;
+            let home = std::env::var_os("HOME").map(PathBuf::from);
+            let surroundings =
+                Surroundings { home: home.as_deref(), now: &|| clock.now(), progress: &report };
+            let found = runtime.block_on(check::check(&config, &surroundings));
+            check::write(&found, args.json, &mut std::io::stdout().lock()).map_err(Failure::Output)?;
+            Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
     }
 }
 

@@ -16,6 +16,8 @@
 mod common;
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod crash;
 #[cfg(all(test, feature = "e2e"))]
 mod end_to_end;

@@ -124,7 +124,7 @@ fn configure(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
 }
 
 /// Refuses what is no ledger, is newer, or is damaged.
-fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     let failed = |error| LedgerError::of(path, error);
     let found = schema::version(connection).map_err(failed)?;
     let application = schema::application_id(connection).map_err(failed)?;
@@ -185,7 +185,7 @@ fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
 
 /// Refuses a file beside which there never was a lock of ours, unless it is a ledger that was moved here: it is
 /// somebody else's, and not even a lock may be put beside it.
-fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn refuse_other_files(path: &Path) -> Result<(), LedgerError> {
     // Source: the database header in SQLite's file format; the application id stands at offset 68.
     let mut head = [0; 72];
     match File::open(path).and_then(|mut file| file.read_exact(&mut head)) {
@@ -256,7 +256,7 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
     path.metadata().ok().map(|metadata| FileId { dev: metadata.dev(), ino: metadata.ino() })
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

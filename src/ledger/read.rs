@@ -1,17 +1,25 @@
-//! Reads a ledger without disturbing its writer.
+//! Reads a ledger without disturbing its writer, and without leaving a file behind.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
-use super::store::{count, meta};
+use super::open::{beside, check, refuse_other_files};
+use super::store::{count, meta, unpack_at};
 use super::{LedgerError, schema};
-use crate::model::{TokenKind, UnixMs};
+use crate::model::{RunAt, TokenKind, UnixMs};
+
+/// What a path may hold verbatim in SQLite's `file:` URIs.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// A read-only view of a ledger.
 pub struct LedgerReader {
     path: PathBuf,
     connection: Connection,
+    /// Nobody had it open; then SQLite need make no files beside it to read it.
+    at_rest: bool,
 }
 
 /// What a ledger holds, in a few numbers.
@@ -45,12 +53,16 @@ impl LedgerReader {
     /// # Errors
     /// See [`LedgerError`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        if !path.exists() {
+        // SQLite makes the file before anything is in it.
+        if !path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
             return Err(LedgerError::Missing { path: path.into() });
         }
+        if !beside(path, ".lock").metadata().is_ok_and(|mark| mark.len() > 0) {
+            refuse_other_files(path)?;
+        }
         let failed = |error| LedgerError::of(path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let at_rest = is_at_rest(path);
+        let connection = connect(path, at_rest).map_err(failed)?;
         connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(failed)?;
         let (found, known) = (schema::version(&connection).map_err(failed)?, schema::known_version());
         if schema::application_id(&connection).map_err(failed)? != schema::APPLICATION_ID {
@@ -59,7 +71,41 @@ impl LedgerReader {
         if found > known {
             return Err(LedgerError::Newer { path: path.into(), found, known });
         }
-        Ok(Self { path: path.into(), connection })
+        Ok(Self { path: path.into(), connection, at_rest })
+    }
+
+    /// Returns whether a writer has opened the ledger since this view of it as one at rest: then what was read
+    /// may be inconsistent, and it must be opened and read again.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        self.at_rest && !is_at_rest(&self.path)
+    }
+
+    /// Looks for damage, as the writer does when it opens the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] and what else SQLite says.
+    pub fn verify(&self) -> Result<(), LedgerError> {
+        check(&self.connection, &self.path)
+    }
+
+    /// Hands out job id and time of every single run, and returns the time before which runs were folded into
+    /// daily totals.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn for_each_run(&self, on_run: impl FnMut(&str, RunAt)) -> Result<Option<UnixMs>, LedgerError> {
+        self.each_run(on_run).map_err(|error| LedgerError::of(&self.path, error))
+    }
+
+    fn each_run(&self, mut on_run: impl FnMut(&str, RunAt)) -> rusqlite::Result<Option<UnixMs>> {
+        let sql = "SELECT job_id, at FROM job JOIN run ON run.job = job.id";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            on_run(row.get_ref(0)?.as_str()?, unpack_at(row.get(1)?));
+        }
+        Ok(meta(&self.connection, "folded_before_ms")?.map(UnixMs))
     }
 
     /// Returns what the ledger holds. Reads every run once.
@@ -105,4 +151,21 @@ impl LedgerReader {
         summary.rejects = rows.collect::<Result<_, _>>()?;
         Ok(summary)
     }
+}
+
+/// Every writer has a `-wal` from when it opens the ledger until it closes it.
+fn is_at_rest(path: &Path) -> bool {
+    !beside(path, "-wal").exists()
+}
+
+/// Opens for reading. A reader of a database in WAL mode makes `-wal` and `-shm` where there are none, and cannot
+/// remove them; in a directory that it may not write it fails. `immutable` avoids both, and is right as long as
+/// nobody writes.
+fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if !immutable {
+        return Connection::open_with_flags(path, flags);
+    }
+    let path = percent_encode(path.as_os_str().as_bytes(), IN_PATH);
+    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)
 }

@@ -7,6 +7,8 @@
 
 mod build;
 pub mod catalogue;
+#[cfg(test)]
+mod docs;
 pub mod names;
 pub mod otlp;
 mod process;

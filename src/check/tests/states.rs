@@ -1,0 +1,122 @@
+//! State directories: what is there and what is in the way.
+
+use super::*;
+
+const HERE: &str = "STATE DIRECTORY";
+
+#[test]
+fn a_gateway_with_runs_and_nothing_counted_yet() {
+    insta::assert_snapshot!("all_of_it", text::render(&Case::with_runs().check()));
+}
+
+#[test]
+fn nothing_is_found() {
+    let case = Case::new();
+    let missing = section(&case.check(), HERE);
+    std::fs::create_dir(case.path("state")).unwrap();
+    let empty = section(&case.check(), HERE);
+    case.write("state/openclaw.json", "{}");
+    let no_run_yet = section(&case.check(), HERE);
+    case.write("state/cron/runs/a.jsonl", "");
+    let no_line_yet = section(&case.check(), HERE);
+    let all = [missing, empty, no_run_yet, no_line_yet].join("\n\n");
+    insta::assert_snapshot!("nothing_found", all);
+}
+
+#[test]
+fn only_what_is_wrong_makes_it_fail() {
+    let case = Case::new();
+    for (make, ok) in [
+        (None, false),
+        (Some("state/x/y"), false),
+        (Some("state/cron/jobs.json.bak"), true),
+        (Some("state/state/openclaw.sqlite"), false),
+    ] {
+        if let Some(file) = make {
+            case.write(file, "");
+        }
+        assert_eq!(case.check().ok, ok, "{make:?}");
+    }
+    let file = Case::new();
+    file.write("state", "");
+    assert_eq!(found(&file.check(), Section::StateDirectory), [(Level::Problem, "/t/state is no directory")]);
+}
+
+#[test]
+fn a_newer_openclaw_is_named_with_what_it_means() {
+    let case = Case::with_runs();
+    case.write("state/state/openclaw.sqlite", "");
+    std::fs::rename(
+        case.path("state/cron/runs/gone.jsonl"),
+        case.path("state/cron/runs/gone.jsonl.migrated"),
+    )
+    .unwrap();
+    let report = case.check();
+    assert!(!report.ok && report.state_directory.openclaw_sqlite);
+    insta::assert_snapshot!("newer_openclaw", section(&report, HERE));
+}
+
+#[test]
+fn hostile_names_and_damaged_files_are_shown_harmlessly() {
+    let case = Case::with_runs();
+    let name = "\\u001b[2J\\u202Eevil\\n日本語 very very long name of a job that does not fit at all";
+    case.write(
+        "state/cron/jobs.json",
+        &format!(r#"{{"jobs":[{{"id":"daily","name":"{name}","schedule":{{"kind":"every"}}}}]}}"#),
+    );
+    case.append("daily", &["{not json".to_owned(), "x".repeat(1 << 21)]);
+    std::fs::create_dir(case.path("state/cron/runs/folder.jsonl")).unwrap();
+    let report = case.check();
+    assert!(report.ok, "what cannot be counted is a note: {:?}", report.findings);
+    let text = text::render(&report);
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    insta::assert_snapshot!("hostile", section(&report, HERE));
+    let logs = report.state_directory.run_logs.unwrap();
+    let reasons: Vec<(&str, u64)> = logs.rejects.iter().map(|r| (r.reason.as_str(), r.count)).collect();
+    assert_eq!(reasons, [("invalid_json", 1), ("line_too_long", 1), ("not_a_file", 1)]);
+}
+
+#[test]
+fn a_run_with_several_records_counts_once() {
+    let case = Case::with_runs();
+    case.append("daily", &[record("daily", 0, Some((1_200, 34)))]);
+    let again = std::fs::read(case.path("state/cron/runs/gone.jsonl")).unwrap();
+    std::fs::write(case.path("state/cron/runs/gone.jsonl.migrated"), again).unwrap();
+    let logs = case.check().state_directory.run_logs.unwrap();
+    assert_eq!((logs.runs, logs.duplicates, logs.files, logs.migrated_files), (3, 2, 2, 1));
+    assert_eq!((logs.tokens["input"], logs.tokens["output"]), (1_205, 35));
+    assert_eq!(logs.newest_record_ms, Some(NOW.0 - 8 * 3_600_000 + 5_000));
+}
+
+#[test]
+fn a_damaged_list_of_jobs_is_a_problem_and_a_moved_one_is_found() {
+    let case = Case::with_runs();
+    case.write("state/cron/jobs.json", "{ half");
+    let report = case.check();
+    assert!(found(&report, Section::StateDirectory).iter().any(|(level, text)| {
+        *level == Level::Problem && text.contains("/t/state/cron/jobs.json is not valid JSON5")
+    }));
+    case.write("state/openclaw.json", "{ cron: { store: 'elsewhere/jobs.json' } }");
+    std::fs::rename(case.path("state/cron"), case.path("state/elsewhere")).unwrap();
+    std::fs::remove_file(case.path("state/elsewhere/jobs.json")).unwrap();
+    let report = case.check();
+    assert_eq!(report.state_directory.run_logs.as_ref().unwrap().runs, 3);
+    assert!(report.state_directory.job_list.is_none());
+    insta::assert_snapshot!("moved_jobs", section(&report, HERE));
+}
+
+#[test]
+fn how_changes_are_noticed() {
+    let mut case = Case::with_runs();
+    for (watch, method, says) in [
+        (None, "events", "by polling if events turn out not to come"),
+        (Some("poll"), "poll", "by polling every 1000 ms"),
+        (Some("events"), "events", "as `watch = \"events\"` says"),
+    ] {
+        case.flags.watch = watch.map(ToOwned::to_owned);
+        let report = case.check();
+        let [(Level::Ok, text)] = found(&report, Section::Watching)[..] else { panic!("one finding") };
+        assert!(text.contains(says), "{text}");
+        assert_eq!((report.watching.method.as_str(), report.watching.remote), (method, false));
+    }
+}
