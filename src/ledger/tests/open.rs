@@ -266,5 +266,7 @@ fn a_reader_says_what_is_missing() {
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Foreign { .. }));
     fs::write(&path, "more than sixteen bytes that are no database").unwrap();
+    assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Foreign { .. }));
+    fs::write(folder.path().join("ledger.sqlite.lock"), "a ledger was here").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Corrupt { .. }));
 }
