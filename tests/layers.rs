@@ -15,6 +15,7 @@ const MAX_LINES: usize = 500;
 type Rule = (&'static str, &'static [&'static str], &'static str);
 
 const EVERYTHING: &[&str] = &[
+    "check",
     "cli",
     "clock",
     "config",

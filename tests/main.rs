@@ -19,7 +19,8 @@ mod common;
 mod check;
 #[cfg(test)]
 mod crash;
-#[cfg(all(test, feature = "e2e"))]
+#[cfg(feature = "e2e")]
+#[cfg(test)]
 mod end_to_end;
 #[cfg(test)]
 mod hardship;
@@ -29,9 +30,11 @@ mod house;
 mod layers;
 #[cfg(test)]
 mod model;
-#[cfg(all(test, feature = "e2e"))]
+#[cfg(feature = "e2e")]
+#[cfg(test)]
 mod own_telemetry;
-#[cfg(all(test, feature = "e2e"))]
+#[cfg(feature = "e2e")]
+#[cfg(test)]
 mod real_servers;
 #[cfg(test)]
 mod recorded;

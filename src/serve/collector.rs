@@ -27,6 +27,8 @@ pub struct Collector {
     reader: Reader,
     seen: HashMap<OsString, Seen>,
     swept: bool,
+    /// The last sweep went through; else part of a history may be held back.
+    caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
     problem: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Collector {
             reader: Reader::default(),
             seen: HashMap::new(),
             swept: false,
+            caught_up: true,
             stamps: HashMap::new(),
             problem: None,
         }
@@ -130,9 +133,11 @@ impl Collector {
     pub fn sweep(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         // Seen whole or not at all: files share series, and a new ledger must not show half a history.
         ledger.hold();
-        let progress = self.sweep_files(ledger, now);
+        self.caught_up = false;
+        let progress = self.sweep_files(ledger, now)?;
+        self.caught_up = true;
         ledger.release();
-        progress
+        Ok(progress)
     }
 
     fn sweep_files(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
@@ -175,9 +180,11 @@ impl Collector {
     /// The ledger's; the file is looked at again then.
     pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
         ledger.hold();
-        let changed = self.read_file(ledger, name, now);
-        ledger.release();
-        changed
+        let changed = self.read_file(ledger, name, now)?;
+        if self.caught_up {
+            ledger.release();
+        }
+        Ok(changed)
     }
 
     fn read_file(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {

@@ -265,9 +265,8 @@ fn a_reader_says_what_is_missing() {
     assert!(!path.exists());
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Foreign { .. }));
-    // Text is somebody else's, unless a ledger was here before: then it is what became of it.
     fs::write(&path, "more than sixteen bytes that are no database").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Foreign { .. }));
-    fs::write(folder.path().join("ledger.sqlite.lock"), "openclaw-usage\n").unwrap();
+    fs::write(folder.path().join("ledger.sqlite.lock"), "a ledger was here").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Corrupt { .. }));
 }
