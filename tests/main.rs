@@ -19,6 +19,8 @@ mod common;
 mod check;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod demo;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod end_to_end;

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{self, ConfigError, Environment, Overrides};
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::model::{TokenKind, UnixMs};
-use crate::serve::{self, ServeError};
+use crate::serve::{self, ServeError, Signals};
 
 /// How often the simulated gateway is stepped.
 const STEP: Duration = Duration::from_millis(20);
@@ -75,6 +75,7 @@ struct Count {
 /// # Errors
 /// See [`DemoError`].
 pub async fn run(args: &DemoArgs, clock: &Clock) -> Result<bool, DemoError> {
+    let mut signals = Signals::new().map_err(ServeError::Signal)?;
     let directory =
         tempfile::Builder::new().prefix("openclaw-usage-demo-").tempdir().map_err(DemoError::Directory)?;
     let root = if args.keep_dir { directory.keep() } else { directory.path().to_path_buf() };
@@ -86,7 +87,7 @@ pub async fn run(args: &DemoArgs, clock: &Clock) -> Result<bool, DemoError> {
     let running = serve::start(&config(args, &root, &ledger)?, clock).await?;
     let mut demo = Demo { gateway, address: running.address, started: Instant::now(), rewrites: 0 };
     demo.introduce(args, &root)?;
-    let outcome = demo.play(args, start).await;
+    let outcome = demo.play(args, start, &mut signals).await;
     let end = match outcome {
         Ok(()) => demo.settled(SETTLE).await,
         Err(error) => Err(error),
@@ -147,7 +148,7 @@ impl Demo {
     }
 
     /// Lets the gateway run and prints a line now and then.
-    async fn play(&mut self, args: &DemoArgs, start: UnixMs) -> Result<(), DemoError> {
+    async fn play(&mut self, args: &DemoArgs, start: UnixMs, signals: &mut Signals) -> Result<(), DemoError> {
         // The history that the gateway was given is read first: what it prunes unread, nobody could count.
         let (billed, counted) = self.settled(SETTLE).await?;
         self.line(billed, counted)?;
@@ -158,7 +159,7 @@ impl Demo {
                 None => std::future::pending().await,
             }
         };
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = signals.next();
         tokio::pin!(over, interrupted);
         let begun = Instant::now();
         let (mut steps, mut lines) = (interval(STEP), interval(LINE));

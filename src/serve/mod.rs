@@ -12,6 +12,6 @@ mod own_telemetry;
 mod state;
 
 pub use collector::{Collector, Progress, SourceHealth};
-pub use daemon::{Running, ServeError, run, start};
+pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
