@@ -5,15 +5,11 @@
 //! and counted twice, therefore: no value of a series leaves before the ledger knows that its zero was taken
 //! or not needed. Deliberately absent: sending, storing, clocks.
 
-use crate::model::{EndpointState, UnixMs};
+use crate::model::{EndpointState, FRESH_MS, UnixMs};
 use crate::telemetry::{Point, SeriesFacts, Snapshot};
 
 /// Most points in one request: a bound on memory and on what one refusal rolls back.
 pub const POINTS_PER_REQUEST: usize = 1_000;
-
-/// Age up to which a server without an out-of-order window still takes a sample of a new series: a little
-/// less than the hour of Prometheus.
-pub const FRESH_MS: i64 = 55 * 60 * 1000;
 
 /// Which points a push is to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

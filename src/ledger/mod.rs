@@ -47,9 +47,6 @@ pub use totals::{
 /// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
 /// point at its start lies one interval before its first value.
 pub const ZERO_LEAD_MS: i64 = 15_000;
-/// How old a series' first run may be for a zero point to precede it: 55 min in milliseconds. Prometheus takes
-/// samples of up to one hour ago; older history must not appear as fresh usage.
-pub const FRESH_MS: i64 = 55 * 60_000;
 
 /// Why the ledger could not do its job. Nothing has moved then.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::book::Book;
 use super::totals::{BUCKETS, Histogram, Series, SeriesKind, Totals};
-use super::{FRESH_MS, Ledger, ZERO_LEAD_MS, lock};
-use crate::model::UnixMs;
+use super::{Ledger, ZERO_LEAD_MS, lock};
+use crate::model::{FRESH_MS, UnixMs};
 
 /// What a batch does to series: by labels and kind.
 pub(super) type Changes = HashMap<(usize, SeriesKind), Change>;

@@ -2,6 +2,11 @@
 
 use super::UnixMs;
 
+/// How old the first run of a new series may be for a zero point to precede it, and how old the zero itself: 55 min
+/// in milliseconds. Prometheus takes samples of a new series of up to one hour ago; older history must not appear
+/// as fresh usage.
+pub const FRESH_MS: i64 = 55 * 60_000;
+
 /// How far one OTLP endpoint has been served. Stored in the ledger, so that a restart repeats nothing that
 /// a server would count again.
 #[derive(Clone, Debug, PartialEq, Eq)]

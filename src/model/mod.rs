@@ -13,7 +13,7 @@ mod time;
 mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
-pub use endpoint::EndpointState;
+pub use endpoint::{EndpointState, FRESH_MS};
 pub use job::{JobDefinition, ScheduleKind};
 pub use position::{FileId, FilePosition, LineMark, SourceId};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};

@@ -1,7 +1,7 @@
 //! Records in, counters out.
 
 use super::*;
-use crate::model::{Reject, RejectReason, TokenKind};
+use crate::model::{FRESH_MS, Reject, RejectReason, TokenKind};
 
 const INPUT: SeriesKind = SeriesKind::Tokens(TokenKind::Input);
 const OUTPUT: SeriesKind = SeriesKind::Tokens(TokenKind::Output);
