@@ -196,3 +196,24 @@ fn the_newest_record_s_time_and_lag_are_known() {
     bench.apply(vec![run("a", 4)]);
     assert_eq!(bench.totals().counters.sources["run-log"], facts, "an older record is no news");
 }
+
+#[test]
+fn what_is_held_back_is_committed_and_shown_in_one_step() {
+    let mut bench = Bench::new();
+    bench.apply(vec![run("a", 0)]);
+    let before = bench.totals();
+    bench.ledger.as_mut().unwrap().hold();
+    for at in 1..4 {
+        bench.apply(vec![run("a", at), run("b", at)]);
+        assert_eq!(bench.totals(), before, "nothing of it is seen");
+    }
+    assert_eq!(bench.summary().runs, 7, "but it is committed");
+    bench.ledger.as_mut().unwrap().release();
+    let shown = bench.totals();
+    assert_eq!((shown.revision, shown.jobs.len()), (before.revision + 1, 2));
+    bench.reopen();
+    let reopened = bench.totals();
+    assert_eq!(lasting(shown.clone()), lasting(reopened));
+    bench.ledger.as_mut().unwrap().release();
+    assert_eq!(bench.totals().series.len(), shown.series.len(), "letting go twice changes nothing");
+}
