@@ -1,6 +1,6 @@
 //! What the program was asked to do: defaults < TOML file < environment < flags, resolved in one step.
 //!
-//! Invariants: [`resolve`] is a pure function of its [`Inputs`] (and of the secret files they name), so a
+//! Invariants: [`resolve()`] is a pure function of its [`Inputs`] (and of the secret files they name), so a
 //! reload is a second call; a [`Config`] holds plain values, and no `Option` in it means "the default";
 //! every value remembers its [`Origin`]; no header value, token or password appears in an error, in
 //! [`Config::explain`] or in `Debug` output. Values are UTF-8, paths too.

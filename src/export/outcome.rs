@@ -2,7 +2,7 @@
 //!
 //! Pure. Sources: the OpenTelemetry protocol specification (retryable codes of both protocols), and what
 //! Prometheus really answers: a refusal of one sample rolls back the whole request, also when it comes as 500.
-//! Deliberately absent: how often to retry, and what to do about a refusal (see [`super::endpoint`]).
+//! Deliberately absent: how often to retry, and what to do about a refusal (see `endpoint.rs`).
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
