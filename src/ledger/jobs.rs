@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::book::Job;
 use super::labels::{JobLabel, bounded, by_schedule};
 use super::store::save_job;
-use super::{Ledger, LedgerError, lock};
+use super::{Ledger, LedgerError};
 use crate::model::{JobDefinition, ScheduleKind};
 
 impl Ledger {
@@ -25,9 +25,16 @@ impl Ledger {
         if touched.is_empty() {
             return Ok(false);
         }
-        let mut totals = lock(&self.totals);
-        self.book.publish(&mut totals, touched);
-        totals.revision += 1;
+        // Shown at once, or with what is held back: a job's facts include its newest run.
+        let held = self.held.is_some();
+        self.hold();
+        if let Some(pending) = &mut self.held {
+            pending.jobs.extend(touched);
+            pending.changed = true;
+        }
+        if !held {
+            self.release();
+        }
         Ok(true)
     }
 

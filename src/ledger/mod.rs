@@ -213,9 +213,11 @@ impl Ledger {
         let settings = self.book.settings;
         self.book = book;
         self.book.settings = settings;
-        totals::replace(&self.totals, totals);
-        // What was loaded includes what was held back.
-        self.held = self.held.as_ref().map(|_| series::Held::default());
+        match &mut self.held {
+            None => totals::replace(&self.totals, totals),
+            // What was loaded includes what is held back, so all of it is.
+            Some(held) => *held = series::Held::all(totals),
+        }
         Ok(())
     }
 

@@ -28,6 +28,12 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Holds back all there is.
+    pub fn all(totals: Totals) -> Self {
+        let jobs = (0..totals.jobs.len()).collect();
+        Self { series: totals.series.into_iter().map(|one| (one.seq, one)).collect(), jobs, changed: true }
+    }
+
     /// Returns the series as it was last committed.
     fn series<'a>(held: Option<&'a Self>, totals: &'a Totals, seq: u64) -> Option<&'a Series> {
         let shown = || totals.series.get(usize::try_from(seq).ok()?.checked_sub(1)?);

@@ -19,6 +19,17 @@ fn dump(bench: &Bench) -> Vec<String> {
     tables.into_iter().flat_map(rows_of).collect()
 }
 
+fn definition(job: &str) -> JobDefinition {
+    JobDefinition {
+        job_id: job.to_owned(),
+        name: "named".to_owned(),
+        agent: None,
+        schedule: ScheduleKind::Recurring,
+        enabled: true,
+        next_run_at: None,
+    }
+}
+
 /// A ledger with some history, and a batch that touches every table.
 fn history() -> (Bench, Batch) {
     let mut bench = Bench::new();
@@ -150,17 +161,33 @@ fn what_is_held_back_is_shown_without_what_failed_behind_it() {
 }
 
 #[test]
+fn what_is_held_back_stays_so_through_a_failure_and_a_list_of_jobs() {
+    let mut bench = Bench::new();
+    bench.apply(vec![run("a", 0)]);
+    let shown = bench.totals();
+    bench.ledger().hold();
+    bench.apply(vec![run("a", 1)]);
+    bench.sql("CREATE TRIGGER disk BEFORE INSERT ON position BEGIN SELECT RAISE(ABORT, 'disk'); END");
+    let batch = bench.batch(vec![run("b", 2)]);
+    bench.ledger().apply(&batch, T0).unwrap_err();
+    bench.sql("DROP TRIGGER disk");
+    bench.ledger().apply(&batch, T0).unwrap();
+    bench.ledger().set_jobs(&[definition("a")]).unwrap();
+    assert_eq!(bench.totals(), shown);
+    bench.ledger().release();
+    let after = bench.totals();
+    assert!(after.revision > shown.revision);
+    assert_eq!(after.counters.outcomes, [(Outcome::Inserted, 3)].into());
+    assert_eq!((after.jobs[0].name.as_str(), after.jobs.len(), after.series.len()), ("named", 2, 8));
+    bench.reopen();
+    assert_eq!(lasting(bench.totals()), lasting(after));
+}
+
+#[test]
 fn a_list_of_jobs_that_cannot_be_stored_is_not_shown_either() {
     let mut bench = Bench::new();
     bench.apply(vec![run("a", 0)]);
-    let definition = JobDefinition {
-        job_id: "a".to_owned(),
-        name: "named".to_owned(),
-        agent: None,
-        schedule: ScheduleKind::Recurring,
-        enabled: true,
-        next_run_at: None,
-    };
+    let definition = definition("a");
     let before = bench.totals();
     bench.sql("CREATE TRIGGER disk BEFORE UPDATE ON job BEGIN SELECT RAISE(ABORT, 'disk'); END");
     bench.ledger().set_jobs(std::slice::from_ref(&definition)).unwrap_err();
