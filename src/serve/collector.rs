@@ -180,11 +180,13 @@ impl Collector {
     /// The ledger's; the file is looked at again then.
     pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
         ledger.hold();
-        let changed = self.read_file(ledger, name, now)?;
+        let changed = self.read_file(ledger, name, now);
+        // After a failure only a sweep knows that everything that was half read is whole again.
+        self.caught_up &= changed.is_ok();
         if self.caught_up {
             ledger.release();
         }
-        Ok(changed)
+        changed
     }
 
     fn read_file(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
