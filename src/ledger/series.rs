@@ -1,14 +1,14 @@
 //! How series move with a batch, and when that is shown.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
 use super::totals::{BUCKETS, Histogram, Series, SeriesKind, Totals};
 use super::{Ledger, ZERO_LEAD_MS, lock};
 use crate::model::{FRESH_MS, UnixMs};
 
-/// What a batch does to series: by labels and kind.
-pub(super) type Changes = HashMap<(usize, SeriesKind), Change>;
+/// What a batch does to series, by labels and kind: a few, in the order in which new series are numbered.
+pub(super) type Changes = BTreeMap<(usize, SeriesKind), Change>;
 /// By how much a series moves.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -83,9 +83,6 @@ pub(super) fn changed_series(
     changes: Changes,
     now: UnixMs,
 ) -> Vec<Series> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    // New series are numbered in a stable order.
-    changes.sort_by_key(|(key, _)| *key);
     let mut next_seq = Held::newest_seq(held, totals);
     let mut changed = Vec::with_capacity(changes.len());
     for ((labels, kind), change) in changes {

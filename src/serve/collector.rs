@@ -29,6 +29,8 @@ pub struct Collector {
     swept: bool,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
+    /// Number of sweeps so far.
+    sweeps: u64,
     stamps: HashMap<PathBuf, Option<Stamp>>,
     problem: Option<String>,
 }
@@ -48,6 +50,8 @@ struct Seen {
     unfinished: bool,
     /// It could not be read; whether it can be does not show in its stamp.
     refused: bool,
+    /// The last sweep that came upon it.
+    sweep: u64,
 }
 
 /// What a look did.
@@ -80,6 +84,7 @@ impl Collector {
             seen: HashMap::new(),
             swept: false,
             caught_up: true,
+            sweeps: 0,
             stamps: HashMap::new(),
             problem: None,
         }
@@ -143,23 +148,24 @@ impl Collector {
     fn sweep_files(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let mut progress = Progress { changed: self.read_jobs(ledger)?, found: Vec::new() };
-        let mut names: Vec<(OsString, Metadata)> = Vec::new();
+        self.sweeps += 1;
+        let mut due: Vec<(OsString, Stamp)> = Vec::new();
         if let Ok(entries) = std::fs::read_dir(&self.layout.runs_dir) {
             for entry in entries.flatten() {
                 let name = entry.file_name();
                 if run_log::classify(&name) != Name::Other
                     && let Ok(metadata) = entry.metadata()
+                    && self.is_due(&name, &metadata, now)
                 {
-                    names.push((name, metadata));
+                    due.push((name, stamp(&metadata)));
                 }
             }
         }
-        self.seen.retain(|name, _| names.iter().any(|(known, _)| known == name));
-        names.retain(|(name, metadata)| self.is_due(name, metadata, now));
+        self.seen.retain(|_, seen| seen.sweep == self.sweeps);
         // In the order of names, so that a fresh ledger is filled job by job.
-        names.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, metadata) in names {
-            if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp(&metadata)) {
+        due.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, stamp) in due {
+            if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp) {
                 progress.found.push(self.layout.runs_dir.join(&name));
             }
             progress.changed |= self.read_file(ledger, &name, now)?;
@@ -168,8 +174,10 @@ impl Collector {
         Ok(progress)
     }
 
-    fn is_due(&self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
-        let Some(seen) = self.seen.get(name) else { return true };
+    /// Returns whether a file that a sweep came upon is to be looked at, and notes that it is there.
+    fn is_due(&mut self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
+        let Some(seen) = self.seen.get_mut(name) else { return true };
+        seen.sweep = self.sweeps;
         let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
         seen.stamp != stamp(metadata) || seen.refused || (seen.unfinished && rested())
     }
@@ -221,7 +229,8 @@ impl Collector {
             }
         };
         let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
-        let seen = Seen { stamp: stamp(&metadata), unfinished: unfinished && !rested, refused };
+        let unfinished = unfinished && !rested;
+        let seen = Seen { stamp: stamp(&metadata), unfinished, refused, sweep: self.sweeps };
         self.seen.insert(name.to_owned(), seen);
         Ok(changed)
     }
