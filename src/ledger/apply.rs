@@ -1,9 +1,9 @@
 //! Commits a batch: position, runs and counters in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rusqlite::{Connection, Statement, Transaction, params};
+use rusqlite::{CachedStatement, Connection, Transaction, params};
 
 use super::book::{Book, Job};
 use super::labels::{self, JobLabel, Labels};
@@ -60,7 +60,8 @@ impl Ledger {
     }
 }
 
-type Changes = HashMap<(usize, SeriesKind), Change>;
+/// A few per batch, in the order in which new series are numbered.
+type Changes = BTreeMap<(usize, SeriesKind), Change>;
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
@@ -113,14 +114,13 @@ struct Writer<'a> {
     transaction: &'a Transaction<'a>,
     book: &'a mut Book,
     now: UnixMs,
-    insert: Statement<'a>,
+    insert: CachedStatement<'a>,
     applied: Applied,
     changes: Changes,
     touched: BTreeSet<usize>,
     /// Jobs whose streak of errors cannot be carried forward.
     unsettled: BTreeSet<usize>,
     newest_record: Option<UnixMs>,
-    own_jobs: usize,
 }
 
 /// What of a run is counted.
@@ -136,21 +136,19 @@ struct Counted<'a> {
 
 impl<'a> Writer<'a> {
     fn new(transaction: &'a Transaction<'a>, book: &'a mut Book, now: UnixMs) -> rusqlite::Result<Self> {
-        let insert = transaction.prepare(
+        let insert = transaction.prepare_cached(
             "INSERT INTO run VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
         )?;
-        let own_jobs = book.own_jobs();
         Ok(Self {
             transaction,
             book,
             now,
             insert,
             applied: Applied::default(),
-            changes: HashMap::new(),
+            changes: Changes::new(),
             touched: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             newest_record: None,
-            own_jobs,
         })
     }
 
@@ -312,22 +310,25 @@ impl<'a> Writer<'a> {
 
     /// Returns the index of the labels that the run is counted under.
     fn labels(&mut self, job: usize, run: &Run) -> rusqlite::Result<usize> {
-        let max_jobs = self.book.settings.max_jobs;
-        let entry = &mut self.book.jobs[job];
-        if entry.facts.label == JobLabel::Undecided {
-            entry.facts.label =
-                labels::decide(entry.schedule, entry.facts.defined, run, self.own_jobs, max_jobs);
-            self.own_jobs += usize::from(entry.facts.label == JobLabel::Own);
+        if self.book.jobs[job].facts.label == JobLabel::Undecided {
+            let (own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
+            let entry = &mut self.book.jobs[job];
+            entry.facts.label = labels::decide(entry.schedule, entry.facts.defined, run, own_jobs, max_jobs);
             self.touched.insert(job);
         }
+        let entry = &mut self.book.jobs[job];
         if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent {
             entry.facts.agent.clone_from(&run.agent);
             self.touched.insert(job);
         }
-        let wanted = Labels::of(run, entry.facts.label, &entry.facts.name, entry.facts.agent.as_deref());
-        if let Some(last) = entry.last_labels.filter(|last| *self.book.labels[*last] == wanted) {
+        let (label, name) = (entry.facts.label, entry.facts.name.as_str());
+        let agent = entry.facts.agent.as_deref();
+        if let Some(last) = entry.last_labels
+            && self.book.labels[last].are_of(run, label, name, agent)
+        {
             return Ok(last);
         }
+        let wanted = Labels::of(run, label, name, agent);
         let at = self.label_set(wanted)?;
         self.book.jobs[job].last_labels = Some(at);
         Ok(at)
@@ -403,9 +404,6 @@ impl<'a> Writer<'a> {
 
 /// Returns the series that change, as they will be.
 fn changed_series(totals: &Totals, book: &Book, changes: Changes, now: UnixMs) -> Vec<Series> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    // New series are numbered in a stable order.
-    changes.sort_by_key(|(key, _)| *key);
     let mut next_seq = totals.newest_seq();
     let mut changed = Vec::with_capacity(changes.len());
     for ((labels, kind), change) in changes {

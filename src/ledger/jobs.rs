@@ -57,7 +57,7 @@ impl Ledger {
             let job = &mut self.book.jobs[at];
             let before = (job.facts.clone(), job.schedule, job.defined_agent.clone());
             job.facts.job_id.clone_from(&definition.job_id);
-            job.facts.name = bounded(&definition.name);
+            bounded(&definition.name).clone_into(&mut job.facts.name);
             job.facts.defined = true;
             job.facts.enabled = definition.enabled;
             job.facts.next_run = definition.next_run_at;

@@ -50,25 +50,33 @@ impl Labels {
     /// Returns the labels of a run. What the record leaves open stays empty, but for the agent, which the job
     /// settles.
     pub fn of(run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
-        let (job_id, job_name) = match label {
-            JobLabel::Own | JobLabel::Undecided => (run.key.job_id.clone(), bounded(name)),
-            JobLabel::OneShot => ("one-shot".to_owned(), String::new()),
-            JobLabel::Other => ("other".to_owned(), String::new()),
-        };
-        let text = |value: Option<&str>| bounded(value.unwrap_or_default());
-        Self {
-            job_id,
-            job_name,
-            agent: text(run.agent.as_deref().or(agent)),
-            provider: text(run.provider.as_deref()),
-            model: text(run.model.as_deref()),
-        }
+        let [job_id, job_name, agent, provider, model] = parts(run, label, name, agent).map(str::to_owned);
+        Self { job_id, job_name, agent, provider, model }
+    }
+
+    /// Returns whether these are the labels that [`Labels::of`] would make.
+    pub fn are_of(&self, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> bool {
+        let held = [&self.job_id, &self.job_name, &self.agent, &self.provider, &self.model];
+        held.map(String::as_str) == parts(run, label, name, agent)
     }
 }
 
+fn parts<'a>(run: &'a Run, label: JobLabel, name: &'a str, agent: Option<&'a str>) -> [&'a str; 5] {
+    let (job_id, job_name) = match label {
+        JobLabel::Own | JobLabel::Undecided => (run.key.job_id.as_str(), bounded(name)),
+        JobLabel::OneShot => ("one-shot", ""),
+        JobLabel::Other => ("other", ""),
+    };
+    let text = |value: Option<&'a str>| bounded(value.unwrap_or_default());
+    let agent = text(run.agent.as_deref().or(agent));
+    [job_id, job_name, agent, text(run.provider.as_deref()), text(run.model.as_deref())]
+}
+
 /// Cuts a text to what a label may hold.
-pub fn bounded(text: &str) -> String {
-    text.chars().take(MAX_NAME_CHARS).collect()
+pub fn bounded(text: &str) -> &str {
+    // Most texts have fewer bytes than a label may have characters.
+    let end = if text.len() <= MAX_NAME_CHARS { None } else { text.char_indices().nth(MAX_NAME_CHARS) };
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 /// Decides how a job appears, at its first counted run.

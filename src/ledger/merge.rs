@@ -113,7 +113,7 @@ impl Merging {
         let new = super::labels::bounded(new.unwrap_or_default());
         if new.is_empty() || *known == new {
         } else if known.is_empty() {
-            *known = new;
+            new.clone_into(known);
             self.improved = true;
         } else {
             self.contradicted = true;
