@@ -27,6 +27,8 @@ pub struct Collector {
     reader: Reader,
     seen: HashMap<OsString, Seen>,
     swept: bool,
+    /// Number of sweeps so far.
+    sweeps: u64,
     stamps: HashMap<PathBuf, Option<Stamp>>,
     problem: Option<String>,
 }
@@ -44,6 +46,8 @@ struct Seen {
     stamp: Stamp,
     /// An unfinished last line waits; it has not been offered after its day of rest yet.
     unfinished: bool,
+    /// The last sweep that came upon it.
+    sweep: u64,
 }
 
 /// What a look did.
@@ -75,6 +79,7 @@ impl Collector {
             reader: Reader::default(),
             seen: HashMap::new(),
             swept: false,
+            sweeps: 0,
             stamps: HashMap::new(),
             problem: None,
         }
@@ -128,23 +133,24 @@ impl Collector {
     pub fn sweep(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let mut progress = Progress { changed: self.read_jobs(ledger)?, found: Vec::new() };
-        let mut names: Vec<(OsString, Metadata)> = Vec::new();
+        self.sweeps += 1;
+        let mut due: Vec<(OsString, Stamp)> = Vec::new();
         if let Ok(entries) = std::fs::read_dir(&self.layout.runs_dir) {
             for entry in entries.flatten() {
                 let name = entry.file_name();
                 if run_log::classify(&name) != Name::Other
                     && let Ok(metadata) = entry.metadata()
+                    && self.is_due(&name, &metadata, now)
                 {
-                    names.push((name, metadata));
+                    due.push((name, stamp(&metadata)));
                 }
             }
         }
-        self.seen.retain(|name, _| names.iter().any(|(known, _)| known == name));
-        names.retain(|(name, metadata)| self.is_due(name, metadata, now));
+        self.seen.retain(|_, seen| seen.sweep == self.sweeps);
         // In the order of names, so that a fresh ledger is filled job by job.
-        names.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, metadata) in names {
-            if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp(&metadata)) {
+        due.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, stamp) in due {
+            if self.swept && self.seen.get(&name).map(|seen| seen.stamp) != Some(stamp) {
                 progress.found.push(self.layout.runs_dir.join(&name));
             }
             progress.changed |= self.look(ledger, &name, now)?;
@@ -153,8 +159,10 @@ impl Collector {
         Ok(progress)
     }
 
-    fn is_due(&self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
-        let Some(seen) = self.seen.get(name) else { return true };
+    /// Returns whether a file that a sweep came upon is to be looked at, and notes that it is there.
+    fn is_due(&mut self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
+        let Some(seen) = self.seen.get_mut(name) else { return true };
+        seen.sweep = self.sweeps;
         let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
         seen.stamp != stamp(metadata) || (seen.unfinished && rested())
     }
@@ -194,7 +202,8 @@ impl Collector {
             }
         };
         let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
-        let seen = Seen { stamp: stamp(&metadata), unfinished: unfinished && !rested };
+        let unfinished = unfinished && !rested;
+        let seen = Seen { stamp: stamp(&metadata), unfinished, sweep: self.sweeps };
         self.seen.insert(name.to_owned(), seen);
         Ok(changed)
     }
