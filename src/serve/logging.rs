@@ -2,20 +2,35 @@
 //!
 //! Never in them: prompts, summaries, error texts of runs, header values, or URLs with their queries.
 
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 use super::own_telemetry::OwnTelemetry;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// The libraries that carry our own telemetry must not feed it.
+const QUIET: [&str; 7] =
+    ["hyper", "hyper_util", "h2", "rustls", "tonic", "opentelemetry", "opentelemetry_sdk"];
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
 
 /// Starts logging. A second call changes nothing.
 pub fn init(config: &LogConfig, own: &OwnTelemetry) {
-    // The libraries that carry our own telemetry must not feed it.
-    let quiet =
-        "hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tonic=warn,opentelemetry=warn,opentelemetry_sdk=warn";
-    let filter = EnvFilter::new(format!("{},{quiet}", config.level.as_str()));
+    let level = filter(config.level);
+    let filter = Targets::new()
+        .with_default(level)
+        .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::WARN))));
     let stderr: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Json => Box::new(
             tracing_subscriber::fmt::layer()
