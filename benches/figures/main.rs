@@ -9,7 +9,7 @@ mod catch_up;
 mod corpus;
 mod daemon;
 #[path = "../../tests/common/http.rs"]
-#[expect(dead_code, reason = "the tests also post")]
+#[cfg_attr(feature = "e2e", expect(dead_code, reason = "the tests also post"))]
 mod http;
 mod idle;
 mod measure;

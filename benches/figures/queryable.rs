@@ -101,7 +101,8 @@ impl Prometheus {
 
     /// Asks until the sum over all jobs is that number of runs.
     fn wait_for_runs(&self, runs: u64) -> Result<(), Failure> {
-        let query = http::escape("sum(openclaw_cron_runs_total)");
+        // Escaped by hand: sum(openclaw_cron_runs_total).
+        let query = "sum%28openclaw_cron_runs_total%29";
         let wanted = format!(",\"{runs}\"]");
         until(&format!("{runs} runs in Prometheus"), Duration::from_millis(1), || {
             let answer = http::get(self.address, &format!("/api/v1/query?query={query}"))?;
