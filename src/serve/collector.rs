@@ -107,6 +107,10 @@ impl Collector {
     pub fn health(&self) -> SourceHealth {
         let runs = &self.layout.runs_dir;
         match std::fs::read_dir(runs) {
+            // An upgrade leaves the logs behind, renamed: they are read, and no run will ever be added to them.
+            Ok(_) if self.is_newer_gateway() && !self.has_live_log() => {
+                SourceHealth::Down(self.newer_gateway())
+            }
             Ok(_) => SourceHealth::Up,
             Err(error) if error.kind() == io::ErrorKind::NotFound => SourceHealth::Down(self.absence()),
             Err(error) => SourceHealth::Down(format!(
@@ -121,14 +125,26 @@ impl Collector {
         if !state.exists() {
             return format!("the state directory {} does not exist yet; waiting for it", state.display());
         }
-        if state.join("state").join("openclaw.sqlite").exists() {
-            return format!(
-                "{} holds state/openclaw.sqlite and no run logs: OpenClaw 2026.6.1 and later keep their runs there, \
-                 which this version does not read",
-                state.display()
-            );
+        if self.is_newer_gateway() {
+            return self.newer_gateway();
         }
         format!("{} does not exist yet; OpenClaw makes it at the first run", self.layout.runs_dir.display())
+    }
+
+    fn is_newer_gateway(&self) -> bool {
+        self.layout.state_dir.join("state").join("openclaw.sqlite").exists()
+    }
+
+    fn has_live_log(&self) -> bool {
+        self.seen.keys().any(|name| run_log::classify(name) == Name::Log)
+    }
+
+    fn newer_gateway(&self) -> String {
+        format!(
+            "{} holds state/openclaw.sqlite and no run logs: OpenClaw 2026.6.1 and later keep their runs there, \
+             which this version does not read",
+            self.layout.state_dir.display()
+        )
     }
 
     /// Looks at everything: the gateway's configuration, its jobs, and every run log that changed.
@@ -346,4 +362,37 @@ fn stamp_of(path: &Path) -> Option<Stamp> {
 fn stamp(metadata: &Metadata) -> Stamp {
     let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Stamp { file: FileId { dev: metadata.dev(), ino: metadata.ino() }, size: metadata.len(), modified_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{OpenOptions, Opened};
+
+    #[test]
+    fn a_gateway_that_has_moved_on_to_sqlite_is_never_a_silent_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let (runs, now) = (dir.path().join("s/cron/runs"), UnixMs(1_795_240_000_000));
+        std::fs::create_dir_all(&runs).unwrap();
+        std::fs::create_dir(dir.path().join("s/state")).unwrap();
+        let line =
+            r#"{"ts":1795235200001,"jobId":"j","action":"finished","status":"ok","runAtMs":1795235200001}"#;
+        std::fs::write(runs.join("j.jsonl"), format!("{line}\n")).unwrap();
+        let options = OpenOptions { gateway: None, max_jobs: 9, full_sync: false };
+        let Opened { mut ledger, .. } =
+            Ledger::open(&dir.path().join("ledger.sqlite"), &options, now).unwrap();
+        let mut collector = Collector::new(&dir.path().join("s"), None);
+        let mut health = |ledger: &mut Ledger| {
+            collector.sweep(ledger, now).unwrap();
+            collector.health()
+        };
+        assert_eq!(health(&mut ledger), SourceHealth::Up);
+        std::fs::write(dir.path().join("s/state/openclaw.sqlite"), "").unwrap();
+        assert_eq!(health(&mut ledger), SourceHealth::Up, "both at once: rolled back, or half upgraded");
+        std::fs::rename(runs.join("j.jsonl"), runs.join("j.jsonl.migrated")).unwrap();
+        assert!(matches!(health(&mut ledger), SourceHealth::Down(why) if why.contains("2026.6.1")));
+        std::fs::remove_dir_all(&runs).unwrap();
+        assert!(matches!(health(&mut ledger), SourceHealth::Down(why) if why.contains("2026.6.1")));
+        assert_eq!(ledger.totals().lock().unwrap().series.len(), 1, "and what was counted stays");
+    }
 }
