@@ -188,6 +188,7 @@ pub struct Run {
     pub provenance: UsageProvenance,
     /// What became of its result.
     pub delivery: Delivery,
-    /// When the job will run next. `None` on a record of a one-shot (`at`) job.
+    /// When the job will run next. On the record of a one-shot (`at`) job `None`, or the time at which it was due
+    /// itself.
     pub next_run_at: Option<UnixMs>,
 }

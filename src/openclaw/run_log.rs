@@ -19,7 +19,7 @@ pub const SOURCE: &str = "run-log";
 /// Bytes that one batch takes up at most, give or take a line: bounds memory and the length of a transaction.
 const BATCH_BYTES: u64 = 1 << 20;
 /// After this time without a newline a whole last record counts all the same: 24 h in milliseconds.
-const UNFINISHED_MS: i64 = 86_400_000;
+pub const UNFINISHED_MS: i64 = 86_400_000;
 
 /// What a name in the directory of run logs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,9 +17,6 @@ use crate::openclaw::run_log::{self, Name, PollError};
 use crate::openclaw::{JobsError, Layout, read_jobs, state_file};
 use crate::tail::{OpenError, Reader};
 
-/// An unfinished last line is looked at again when its file has rested this long: 24 h in milliseconds.
-const UNFINISHED_MS: i64 = 86_400_000;
-
 /// Reads the sources of one gateway.
 pub struct Collector {
     layout: Layout,
@@ -194,7 +191,7 @@ impl Collector {
     fn is_due(&mut self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
         let Some(seen) = self.seen.get_mut(name) else { return true };
         seen.sweep = self.sweeps;
-        let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
+        let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
         seen.stamp != stamp(metadata) || seen.refused || (seen.unfinished && rested())
     }
 
@@ -244,7 +241,7 @@ impl Collector {
                 }
             }
         };
-        let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= UNFINISHED_MS;
+        let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
         let unfinished = unfinished && !rested;
         let seen = Seen { stamp: stamp(&metadata), unfinished, refused, sweep: self.sweeps };
         self.seen.insert(name.to_owned(), seen);
