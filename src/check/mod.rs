@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::Config;
+use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
 
 pub use report::{
@@ -25,8 +26,6 @@ pub use report::{
     RejectCount, Report, RunLogs, SCHEMA, Section, Setting, StateDirectory, Watching,
 };
 
-/// The gateway's name when neither a flag nor a ledger gives one.
-const DEFAULT_GATEWAY: &str = "openclaw";
 /// After this long a reader of the terminal wants to know what goes on: 0.5 s in milliseconds.
 const FIRST_WORD_MS: i64 = 500;
 /// Between two further words: 5 s in milliseconds.

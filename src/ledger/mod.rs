@@ -38,7 +38,7 @@ use crate::model::UnixMs;
 pub use apply::Applied;
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
-pub use open::{OpenOptions, Opened, Origin, set_aside};
+pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use read::{LedgerReader, Summary};
 pub use totals::{
     Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind, SharedTotals, SourceFacts, Totals,

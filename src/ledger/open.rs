@@ -13,7 +13,7 @@ use super::{Ledger, LedgerError, schema, store};
 use crate::model::{FileId, UnixMs};
 
 /// The gateway's name when nobody gives one.
-const DEFAULT_GATEWAY: &str = "openclaw";
+pub const DEFAULT_GATEWAY: &str = "openclaw";
 
 /// How long a commit waits for somebody else's lock.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(2);
