@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
@@ -195,6 +196,20 @@ where
 #[must_use]
 pub fn exit_status(error: &clap::Error) -> u8 {
     if error.use_stderr() { EXIT_USAGE } else { 0 }
+}
+
+/// Returns what is wrong with the command line in one line; `None` if it was a request for help or the version, or
+/// holds no command at all, which deserve whole pages.
+#[must_use]
+pub fn complaint(error: &clap::Error) -> Option<String> {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return None;
+    }
+    let text = error.render().to_string();
+    let said = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let words: Vec<&str> = said.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let words = words.join(" ");
+    Some(format!("{}; see `openclaw-usage --help`", words.strip_prefix("error: ").unwrap_or(&words)))
 }
 
 #[cfg(test)]

@@ -18,8 +18,11 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed stdout is no reason to panic over help.
-            _ = error.print();
+            match cli::complaint(&error) {
+                Some(complaint) => report(&complaint),
+                // A closed stdout is no reason to panic over help.
+                None => _ = error.print(),
+            }
             return ExitCode::from(cli::exit_status(&error));
         }
     };
