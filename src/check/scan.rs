@@ -113,7 +113,7 @@ impl Scan {
         let batch = poll.batch?;
         batch.runs.iter().for_each(|run| self.add(run));
         batch.rejects.into_iter().for_each(|reject| self.reject(reject));
-        poll.more.then_some(batch.to)
+        batch.to.file().filter(|_| poll.more)
     }
 
     fn add(&mut self, run: &Run) {

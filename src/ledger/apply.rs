@@ -8,14 +8,15 @@ use rusqlite::{CachedStatement, Connection, Transaction, params};
 use super::book::{Book, Job};
 use super::labels::{self, JobLabel, Labels};
 use super::merge::{Known, Outcome, merge};
+use super::positions::save_position;
 use super::series::{Change, Changes, Held, changed_series};
 use super::store::{
-    count, db, id, pack_at, pack_facts, save_counters, save_job, save_labels, save_position, save_series,
-    unpack_facts, usage,
+    count, db, id, pack_at, pack_facts, save_counters, save_job, save_labels, save_series, unpack_facts,
+    usage,
 };
 use super::totals::{Series, SeriesKind, Totals, bucket};
 use super::{Ledger, LedgerError, lock};
-use crate::model::{Batch, FilePosition, Run, SourceId, Status, TokenKind, UnixMs, Usage};
+use crate::model::{Batch, Position, Reject, Run, SourceId, Status, TokenKind, UnixMs, Usage};
 
 /// What a committed batch did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct Applied {
 impl Ledger {
     /// Returns how far a source has been read.
     #[must_use]
-    pub fn position(&self, source: &SourceId) -> Option<FilePosition> {
-        self.book.positions.get(source).copied()
+    pub fn position(&self, source: &SourceId) -> Option<&Position> {
+        self.book.positions.get(source)
     }
 
     /// Commits a batch, or nothing of it.
@@ -42,7 +43,7 @@ impl Ledger {
         if self.book.stale {
             self.reload()?;
         }
-        if self.position(&batch.source) != batch.from {
+        if self.position(&batch.source) != batch.from.as_ref() {
             return Err(LedgerError::Position { source_id: batch.source.to_string() });
         }
         // Until the commit has succeeded, memory is ahead of the database.
@@ -83,7 +84,8 @@ fn write(
     for (outcome, n) in &applied.outcomes {
         *book.counters.outcomes.entry(*outcome).or_default() += n;
     }
-    for reject in &batch.rejects {
+    let rejects: &[Reject] = if batch.again { &[] } else { &batch.rejects };
+    for reject in rejects {
         *book.counters.rejects.entry(reject.reason).or_default() += 1;
         transaction
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
@@ -97,9 +99,11 @@ fn write(
         save_job(&transaction, *job, &book.jobs[*job])?;
     }
     save_counters(&transaction, &before, &book.counters)?;
-    save_position(&transaction, &batch.source, &batch.to)?;
+    if batch.from.as_ref() != Some(&batch.to) {
+        save_position(&transaction, &batch.source, &batch.to)?;
+    }
     transaction.commit()?;
-    book.positions.insert(batch.source.clone(), batch.to);
+    book.positions.insert(batch.source.clone(), batch.to.clone());
     for series in &series {
         book.series_index.insert((series.labels, series.kind), series.seq);
     }
@@ -152,6 +156,9 @@ impl<'a> Writer<'a> {
     fn record_all(mut self, batch: &Batch) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         for run in &batch.runs {
             let outcome = self.record(run)?;
+            if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
+                continue;
+            }
             *self.applied.outcomes.entry(outcome).or_default() += 1;
         }
         self.note_source(batch);
@@ -314,6 +321,10 @@ impl<'a> Writer<'a> {
             self.touched.insert(job);
         }
         let entry = &mut self.book.jobs[job];
+        if let Some(name) = run.job_name.as_deref().filter(|_| entry.facts.name.is_empty()) {
+            labels::bounded(name).clone_into(&mut entry.facts.name);
+            self.touched.insert(job);
+        }
         if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent {
             entry.facts.agent.clone_from(&run.agent);
             self.touched.insert(job);

@@ -133,6 +133,7 @@ mod tests {
             status: Status::Ok,
             reason: Reason::None,
             duration_ms: Some(5),
+            job_name: None,
             agent: Some("main".into()),
             provider: Some("p".into()),
             model: Some("m".into()),

@@ -22,6 +22,7 @@ mod jobs;
 mod labels;
 mod merge;
 mod open;
+mod positions;
 mod read;
 mod schema;
 mod series;

@@ -6,7 +6,8 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
     CREATE TABLE job (
@@ -50,7 +51,15 @@ const MIGRATIONS: [&str; 1] = ["
         name TEXT PRIMARY KEY, registered_seq INTEGER NOT NULL, introduced_seq INTEGER NOT NULL,
         pending_zero_ms INTEGER, last_stamp_ms INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
-"];
+",
+    "
+    -- How far a table of a gateway's database was read. open: numbers of unfinished rows, as little-endian integers.
+    CREATE TABLE table_position (
+        source TEXT PRIMARY KEY, dev INTEGER NOT NULL, ino INTEGER NOT NULL, schema INTEGER NOT NULL,
+        row INTEGER NOT NULL, mark INTEGER NOT NULL, open BLOB NOT NULL
+    ) WITHOUT ROWID, STRICT;
+",
+];
 
 /// The version that this program writes.
 pub fn known_version() -> i64 {

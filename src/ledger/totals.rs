@@ -127,6 +127,8 @@ pub struct JobFacts {
     pub defined: bool,
     /// Whether the scheduler considers it.
     pub enabled: bool,
+    /// Whether it was running when the list of jobs was last read. Not durable.
+    pub running: bool,
     /// When it runs next.
     pub next_run: Option<UnixMs>,
     /// When its newest run started.

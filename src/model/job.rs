@@ -29,4 +29,8 @@ pub struct JobDefinition {
     pub enabled: bool,
     /// When it will run next.
     pub next_run_at: Option<UnixMs>,
+    /// Whether it is running at this moment.
+    pub running: bool,
+    /// Whether OpenClaw made it for itself (heartbeats, reviews of skills, promotion of memories), not a user.
+    pub system: bool,
 }

@@ -67,7 +67,7 @@ impl Status {
     }
 }
 
-/// Why a run did not succeed: a closed list, so that it can be an attribute.
+/// Why a run did not succeed, or succeeded and was not delivered: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Reason {
@@ -176,6 +176,8 @@ pub struct Run {
     pub reason: Reason,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// The job's name as the record tells it, verbatim; most records do not.
+    pub job_name: Option<String>,
     /// The agent that ran it.
     pub agent: Option<String>,
     /// The provider of its main model.

@@ -78,7 +78,7 @@ pub enum UsageProvenance {
     None = 0,
     /// Input and output are known, cache tokens are not.
     Partial = 1,
-    /// Cache tokens follow from a total (OpenClaw 2026.6.6 to 7.x).
+    /// Cache tokens follow from a total (OpenClaw 2026.6.6 to 7.x): read and written together, counted as read.
     Derived = 2,
     /// The run record has all four kinds.
     Record = 3,

@@ -81,7 +81,8 @@ fn read_json5<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, 
     }
 }
 
-fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDefinition> {
+/// Reads one job; `states` are the scheduler's states by job id, where they are kept apart.
+pub(super) fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDefinition> {
     let text = |key: &str| job.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let job_id = text("id").or_else(|| text("jobId"))?;
     let state = states.and_then(|states| states.get(job_id)).and_then(|entry| entry.get("state"));
@@ -98,7 +99,25 @@ fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDef
         },
         enabled: job.get("enabled").and_then(Value::as_bool).unwrap_or(true),
         next_run_at: next(state).or_else(|| next(job.get("state"))).map(UnixMs),
+        running: [state, job.get("state")].into_iter().flatten().any(is_running),
+        system: is_system(job),
     })
+}
+
+fn is_running(state: &Value) -> bool {
+    state.get("runningAtMs").is_some_and(Value::is_number)
+}
+
+/// Returns whether OpenClaw made the job for itself.
+///
+/// Source: the declaration keys and the payload kind that the published package 2026.9.6 gives to heartbeats, reviews
+/// of skill collections and the promotion of memories, and the mark that the last carries in its description.
+fn is_system(job: &Value) -> bool {
+    let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let key = text("/declarationKey");
+    ["heartbeat:", "skill-collection-review:", "memory-core:"].iter().any(|prefix| key.starts_with(prefix))
+        || text("/payload/kind") == "heartbeat"
+        || text("/description").starts_with("[managed-by=memory-core.")
 }
 
 #[cfg(test)]

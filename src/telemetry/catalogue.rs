@@ -39,7 +39,7 @@ pub mod key {
     pub const PROVIDER: &str = "openclaw.provider";
     /// Model id, without the provider.
     pub const MODEL: &str = "openclaw.model";
-    /// Job id, or `one-shot`, or `other` beyond the configured number of jobs.
+    /// Job id, or `one-shot`, or `system` for OpenClaw's own jobs, or `other` beyond the configured number of jobs.
     pub const JOB_ID: &str = "openclaw.job.id";
     /// Job name at the time of the run.
     pub const JOB_NAME: &str = "openclaw.job.name";
@@ -95,11 +95,11 @@ metrics! {
     JOB_INFO = Gauge "openclaw.cron.job.info", "", JOB,
         "1 for each job that the scheduler knows.";
     SOURCE_UP = Gauge "openclaw.usage.source.up", "", &[key::SOURCE],
-        "1 while the store of this kind can be read, 0 when it is missing or refused.";
+        "1 while the store of this kind can be read, 0 when it is gone without another in its place, or refused.";
     SOURCE_LAST_RECORD = Gauge "openclaw.usage.source.last_record.timestamp", "s", &[key::SOURCE],
         "When OpenClaw wrote the newest record that was read, in seconds since the epoch.";
     SOURCE_GAPS = Sum "openclaw.usage.source.gaps", "1", &[key::SOURCE],
-        "Files whose last consumed line was gone: history may have been lost between two looks.";
+        "Files and tables whose newest records were gone: history may have been lost between two looks.";
     WATCH = Gauge "openclaw.usage.source.watch.info", "", &[key::SOURCE, key::WATCH],
         "1 for the way in which changes of the store are noticed: file events or polling.";
     INGEST_LAG = Gauge "openclaw.usage.ingest.lag", "s", &[key::SOURCE],
@@ -118,6 +118,8 @@ metrics! {
         "Series not sent because nothing happened to them for seven days.";
     JOBS_OVER_LIMIT = Gauge "openclaw.usage.jobs.over_limit", "", &[],
         "Jobs counted under the id `other` because there are more than the configured maximum.";
+    JOBS_OVERDUE = Gauge "openclaw.usage.jobs.overdue", "", &[],
+        "Enabled jobs whose next run passed by more than their own period without a run: the gateway or its scheduler stands still.";
     LEDGER_SIZE = Gauge "openclaw.usage.ledger.size", "By", &[],
         "What the ledger takes up on disk in bytes.";
     LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],
