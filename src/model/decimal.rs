@@ -87,6 +87,15 @@ fn rounded(digits: &[u8], kept: i64) -> Result<i128, DecimalError> {
     Ok(value + i128::from(up))
 }
 
+/// Returns `numerator` / `denominator` rounded half to even; the denominator is positive.
+#[must_use]
+pub(crate) fn div_half_even(numerator: i128, denominator: i128) -> i128 {
+    let quotient = numerator.div_euclid(denominator);
+    let twice = numerator.rem_euclid(denominator).saturating_mul(2);
+    let up = twice > denominator || (twice == denominator && quotient.rem_euclid(2) == 1);
+    quotient + i128::from(up)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +142,14 @@ mod tests {
             assert_eq!(parse_scaled(text, 9), Err(DecimalError::NotANumber), "{text:?}");
         }
         assert_eq!(parse_scaled(&"1".repeat(401), 0), Err(DecimalError::NotANumber));
+    }
+
+    #[test]
+    fn division_rounds_half_to_even_on_both_sides_of_zero() {
+        for (numerator, expected) in
+            [(0, 0), (5, 0), (6, 1), (14, 1), (15, 2), (25, 2), (-5, 0), (-15, -2), (-25, -2), (-26, -3)]
+        {
+            assert_eq!(div_half_even(numerator, 10), expected, "{numerator}");
+        }
     }
 }
