@@ -5,17 +5,28 @@
 //! or Prometheus spell these things.
 
 mod batch;
+mod budget;
+pub(crate) mod decimal;
 mod endpoint;
 mod job;
+mod money;
 mod position;
+mod price;
 mod run;
 mod time;
 mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
+pub use budget::{BudgetDefinition, BudgetMatch, Period};
+pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
 pub use job::{JobDefinition, ScheduleKind};
+pub use money::{Billing, Cost, CostProvenance, NanoUsd};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
+pub use price::{
+    ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,
+    RatesError, Tier,
+};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
