@@ -16,6 +16,7 @@
 
 mod apply;
 mod book;
+mod calls;
 mod endpoints;
 mod fold;
 mod jobs;
@@ -24,10 +25,12 @@ mod merge;
 mod open;
 mod positions;
 mod read;
+mod rows;
 mod schema;
 mod series;
 mod store;
 mod totals;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{beside, check, refuse_other_files};
 use super::store::{count, meta, unpack_at};
 use super::{LedgerError, schema};
-use crate::model::{RunAt, TokenKind, UnixMs};
+use crate::model::{RunAt, TokenKind, UnixMs, UsageProvenance};
 
 /// What a path may hold verbatim in SQLite's `file:` URIs.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
@@ -126,7 +126,12 @@ impl LedgerReader {
         };
         let sums = "coalesce(sum(input), 0), coalesce(sum(output), 0), coalesce(sum(cache_read), 0),
                     coalesce(sum(cache_write), 0)";
-        for (table, runs) in [("run", "count(*)"), ("daily", "coalesce(sum(runs), 0)")] {
+        let further = format!(
+            "(SELECT run_usage.* FROM run_usage JOIN run USING (job, at) WHERE facts >> 8 & 7 = {})",
+            UsageProvenance::Transcript as i64
+        );
+        let tables = [("run", "count(*)"), (further.as_str(), "0"), ("daily", "coalesce(sum(runs), 0)")];
+        for (table, runs) in tables {
             connection.query_row(&format!("SELECT {runs}, {sums} FROM {table}"), [], |row| {
                 let runs = count(row.get(0)?);
                 summary.runs += runs;

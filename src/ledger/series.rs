@@ -86,6 +86,9 @@ pub(super) fn changed_series(
     let mut next_seq = Held::newest_seq(held, totals);
     let mut changed = Vec::with_capacity(changes.len());
     for ((labels, kind), change) in changes {
+        if change.total == 0 && change.buckets.as_ref().is_none_or(|by| by.iter().all(|by| *by == 0)) {
+            continue;
+        }
         let known = book.series_index.get(&(labels, kind)).and_then(|seq| Held::series(held, totals, *seq));
         // A run of 0 ms adds to a bucket and nothing to the sum.
         let grows = change.total > 0 || change.buckets.as_ref().is_some_and(|by| by.iter().any(|by| *by > 0));

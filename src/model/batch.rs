@@ -1,6 +1,6 @@
 //! What one look at a source yields.
 
-use super::{Position, Run, SourceId};
+use super::{BilledCall, FailedCall, Position, Run, SourceId};
 
 /// Why a piece of input was not counted: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +80,10 @@ pub struct Batch {
     pub to: Position,
     /// The runs in the order in which they stand there.
     pub runs: Vec<Run>,
+    /// Model calls, each with the run that it belongs to; told after the runs.
+    pub calls: Vec<BilledCall>,
+    /// Runs whose last call failed, whatever their record says.
+    pub failed: Vec<FailedCall>,
     /// What could not be counted.
     pub rejects: Vec<Reject>,
     /// Whether the last consumed line was gone: history between two looks may have been lost.
@@ -87,4 +91,22 @@ pub struct Batch {
     /// Whether all of this was consumed before and is only held against what is known: what is known already and
     /// what cannot be counted is then not counted a second time.
     pub again: bool,
+}
+
+impl Batch {
+    /// Returns a batch that moves nothing but the position.
+    #[must_use]
+    pub const fn new(source: SourceId, from: Option<Position>, to: Position) -> Self {
+        Self {
+            source,
+            from,
+            to,
+            runs: Vec::new(),
+            calls: Vec::new(),
+            failed: Vec::new(),
+            rejects: Vec::new(),
+            gap: false,
+            again: false,
+        }
+    }
 }

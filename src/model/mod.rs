@@ -6,6 +6,7 @@
 
 mod batch;
 mod budget;
+mod call;
 pub(crate) mod decimal;
 mod endpoint;
 mod job;
@@ -18,6 +19,7 @@ mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
 pub use budget::{BudgetDefinition, BudgetMatch, Period};
+pub use call::{BilledCall, FailedCall};
 pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
 pub use job::{JobDefinition, ScheduleKind};

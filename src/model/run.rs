@@ -43,11 +43,13 @@ pub enum Status {
     Error = 2,
     /// The scheduler decided not to run it.
     Skipped = 3,
+    /// No record tells of it, only its session: it was killed, removed while it ran, or its record was pruned unread.
+    Unrecorded = 4,
 }
 
 impl Status {
     /// All values in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Unknown, Self::Ok, Self::Error, Self::Skipped];
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Ok, Self::Error, Self::Skipped, Self::Unrecorded];
 
     /// Returns the value of the `openclaw.status` attribute.
     #[must_use]
@@ -57,6 +59,7 @@ impl Status {
             Self::Ok => "ok",
             Self::Error => "error",
             Self::Skipped => "skipped",
+            Self::Unrecorded => "unrecorded",
         }
     }
 

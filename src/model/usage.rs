@@ -56,6 +56,16 @@ impl Usage {
         }
     }
 
+    /// Sets the count of one kind.
+    pub const fn set(&mut self, kind: TokenKind, count: Option<u64>) {
+        match kind {
+            TokenKind::Input => self.input = count,
+            TokenKind::Output => self.output = count,
+            TokenKind::CacheRead => self.cache_read = count,
+            TokenKind::CacheWrite => self.cache_write = count,
+        }
+    }
+
     /// Returns the sum of what is known. Never overflows for valid usage: four values of at most 2^53.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -138,13 +138,10 @@ pub fn poll(
     );
     let changed = from != Some(outcome.to) || outcome.gap;
     let batch = changed.then_some(Batch {
-        source,
-        from: from.map(Position::File),
-        to: Position::File(outcome.to),
         runs,
         rejects,
         gap: outcome.gap,
-        again: false,
+        ..Batch::new(source, from.map(Position::File), Position::File(outcome.to))
     });
     Ok(Poll { batch, more: outcome.more, unfinished: outcome.unfinished > 0, bytes_read: outcome.bytes_read })
 }

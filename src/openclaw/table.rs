@@ -125,13 +125,10 @@ impl Table {
         let to = reading.position;
         let changed = Some(&to) != from || !reading.runs.is_empty() || !reading.rejects.is_empty() || gap;
         let batch = changed.then(|| Batch {
-            source: self.source_id(),
-            from: from.cloned().map(Position::Table),
-            to: Position::Table(to),
             runs: reading.runs,
             rejects: reading.rejects,
             gap,
-            again: false,
+            ..Batch::new(self.source_id(), from.cloned().map(Position::Table), Position::Table(to))
         });
         Ok(TablePoll { batch, more })
     }
@@ -174,13 +171,9 @@ impl Table {
             let more = reading.read_on(self, transaction, now)?;
             let held = Position::Table(position.clone());
             let batch = Batch {
-                source: self.source_id(),
-                from: Some(held.clone()),
-                to: held,
                 runs: reading.runs,
-                rejects: Vec::new(),
-                gap: false,
                 again: true,
+                ..Batch::new(self.source_id(), Some(held.clone()), held)
             };
             Ok(Again { batch, next: more.then_some(reading.position.row) })
         })

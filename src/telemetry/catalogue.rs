@@ -45,7 +45,7 @@ pub mod key {
     pub const JOB_NAME: &str = "openclaw.job.name";
     /// `input`, `output`, `cache_read` or `cache_write`.
     pub const TOKEN: &str = "openclaw.token";
-    /// `ok`, `error`, `skipped` or `unknown`.
+    /// `ok`, `error`, `skipped`, `unrecorded` (only its session tells of the run) or `unknown`.
     pub const STATUS: &str = "openclaw.status";
     /// Why; a closed list.
     pub const REASON: &str = "openclaw.reason";
@@ -84,6 +84,9 @@ metrics! {
     RUNS = Sum "openclaw.cron.runs", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
         "Finished scheduled runs by status and reason.";
+    WASTED_TOKENS = Sum "openclaw.cron.wasted.tokens", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::TOKEN],
+        "Tokens of scheduled runs that ended in an error or were never recorded: they bought nothing.";
     JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
         "Start of the job's newest run, in seconds since the epoch.";
     JOB_LAST_SUCCESS = Gauge "openclaw.cron.job.last_success.timestamp", "s", JOB,

@@ -5,6 +5,7 @@
 //! endpoints, size.
 
 mod apply;
+mod calls;
 mod jobs;
 mod open;
 mod retention;
@@ -75,7 +76,7 @@ impl Bench {
             last: Some(LineMark { hash: u64::MAX - offset, previous: offset, len: 100 }),
             skipped: 3,
         };
-        Batch { source, from, to: Position::File(to), runs, rejects: Vec::new(), gap: false, again: false }
+        Batch { runs, ..Batch::new(source, from, Position::File(to)) }
     }
 
     fn apply(&mut self, runs: Vec<Run>) -> Applied {

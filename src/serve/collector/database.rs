@@ -223,7 +223,7 @@ impl StateDatabase {
             return Ok(false);
         }
         let rejects = vec![Reject { reason: counted, sample: source.to_string() }];
-        let batch = Batch { source, from, to, runs: Vec::new(), rejects, gap: false, again: false };
+        let batch = Batch { rejects, ..Batch::new(source, from, to) };
         Ok(ledger.apply(&batch, now)?.changed)
     }
 }

@@ -163,7 +163,7 @@ impl RunLogs {
         let keeps = position.filter(|position| position.last.is_some());
         let to = Position::File(keeps.unwrap_or(FilePosition { file, ..FilePosition::default() }));
         let rejects = vec![Reject { reason, sample: source.to_string() }];
-        let batch = Batch { source, from, to, runs: Vec::new(), rejects, gap: false, again: false };
+        let batch = Batch { rejects, ..Batch::new(source, from, to) };
         Ok(ledger.apply(&batch, now)?.changed)
     }
 }
