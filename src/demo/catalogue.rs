@@ -131,5 +131,6 @@ fn new(rng: &mut Rng, name: String, profile: Profile, schedule: Schedule, now: i
         last_run_at: i64::MIN,
         first_run_at: now,
         passing: false,
+        dirty: true,
     }
 }

@@ -224,10 +224,9 @@ impl Demo {
 
     /// Restarts the gateway as another version, under the running daemon, and says so.
     fn upgrade(&mut self, to: Generation, now: UnixMs) -> Result<Vec<Finished>, DemoError> {
-        let from = self.gateway.generation();
         let finished = self.gateway.upgrade(to, now)?;
         let mut out = io::stdout().lock();
-        writeln!(out, "        upgraded from {} to {}", from.version(), history(to))?;
+        writeln!(out, "        upgraded to {}", history(to))?;
         out.flush()?;
         Ok(finished)
     }

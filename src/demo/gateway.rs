@@ -173,9 +173,11 @@ impl Gateway {
     /// Writes the job list where the version keeps it.
     pub(super) fn persist(&mut self, change: Change) -> Result<(), Error> {
         match &mut self.database {
-            Some(database) => database.persist(&self.jobs),
-            None => self.store.persist(&self.jobs, change),
+            Some(database) => database.persist(&self.jobs, change)?,
+            None => self.store.persist(&self.jobs, change)?,
         }
+        self.jobs.iter_mut().for_each(|job| job.dirty = false);
+        Ok(())
     }
 
     /// Returns the state directory.

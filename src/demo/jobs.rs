@@ -143,6 +143,8 @@ pub struct Job {
     /// Came after the start and may be removed again.
     pub(super) passing: bool,
     pub(super) state: JobState,
+    /// Changed since the list was last written.
+    pub(super) dirty: bool,
 }
 
 impl Job {

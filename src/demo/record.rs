@@ -190,6 +190,16 @@ impl RunRecord {
         record
     }
 
+    /// Returns the record with a webhook that failed after the run had gone well, as 2026.9.6 writes it.
+    #[must_use]
+    pub fn undelivered(mut self) -> Self {
+        self.delivered = Some(false);
+        self.delivery_status = Some("not-delivered".into());
+        self.delivery_error = Some("Webhook request failed with HTTP 500".into());
+        self.completion_status = Some("failed".into());
+        self
+    }
+
     fn blank(job_id: &str, status: Status) -> Self {
         Self {
             ts: 0,

@@ -45,6 +45,7 @@ impl Gateway {
             self.begin_task(index, &mut running)?;
             runs.push(running);
             self.jobs[index].state.running_at_ms = Some(run_at);
+            self.jobs[index].dirty = true;
         }
         if self.options.generation.store() == Store::TaskRuns {
             // Every run is recorded at its own end.
@@ -78,6 +79,7 @@ impl Gateway {
     pub(super) fn retire(&mut self, index: usize, status: Status, ts: i64) -> bool {
         let job = &mut self.jobs[index];
         job.updated_at = ts;
+        job.dirty = true;
         if !job.is_one_shot() {
             return false;
         }
@@ -136,6 +138,7 @@ impl Gateway {
 pub(super) fn note(job: &mut Job, generation: Generation, record: &RunRecord, outcome: &Outcome) {
     let late = generation.is_late();
     let failed = record.status == Status::Error.as_str();
+    job.dirty = true;
     let state = &mut job.state;
     state.running_at_ms = None;
     state.next_run_at_ms = record.next_run_at_ms;

@@ -54,7 +54,8 @@ struct JobEntry<'a> {
 enum Payload {
     AgentTurn {
         message: String,
-        model: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         timeout_seconds: Option<i64>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,7 +212,8 @@ fn payload(job: &Job, newest: bool) -> Payload {
         Profile::Heartbeat => Payload::Heartbeat,
         _ => Payload::AgentTurn {
             message: format!("Produce the {} report.", job.name),
-            model: format!("{provider}/{model}"),
+            // OpenClaw's own jobs leave the model to the agent.
+            model: job.declaration.is_none().then(|| format!("{provider}/{model}")),
             timeout_seconds: (job.profile == Profile::Slow).then_some(TIMEOUT_SECONDS),
             tools_allow: newest.then_some(["*"]),
         },

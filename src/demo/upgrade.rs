@@ -83,15 +83,21 @@ impl Gateway {
             }
         }
         self.adopt(to, now.0)?;
-        let kept = to.store() == Store::CronRunLogs || self.job_list().exists();
-        self.jobs = if kept { self.shelved(to, &before, now.0) } else { Vec::new() };
-        if !kept {
-            // What the operator will put back must not give a second run the start or the bill of an earlier one.
-            let shelved = self.shelved(to, &before, now.0);
-            self.shelf.retain(|(generation, _)| *generation != to);
-            self.shelf.push((to, shelved));
+        if from.store() == Store::RunLogs {
+            // Both keep the list in the same file.
+            self.jobs = before;
+            self.jobs.iter_mut().for_each(|job| job.state.running_at_ms = None);
+            self.persist(Change::Jobs)?;
             return Ok(finished);
         }
+        // A second run must not get the start or the bill of one that the newer version recorded.
+        let jobs = self.shelved(to, &before, now.0);
+        if to.store() == Store::RunLogs && !self.job_list().exists() {
+            self.shelf.retain(|(generation, _)| *generation != to);
+            self.shelf.push((to, jobs));
+            return Ok(finished);
+        }
+        self.jobs = jobs;
         self.persist(Change::Jobs)?;
         Ok(finished)
     }
@@ -108,7 +114,10 @@ impl Gateway {
                 fs::rename(&renamed, &target).map_err(Error::io("rename", &renamed))?;
             }
         }
-        self.jobs = self.shelved(self.generation(), &[], now.0);
+        let generation = self.generation();
+        if self.shelf.iter().any(|(of, _)| *of == generation) {
+            self.jobs = self.shelved(generation, &[], now.0);
+        }
         self.persist(Change::Jobs)
     }
 

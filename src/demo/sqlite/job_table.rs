@@ -3,13 +3,13 @@
 //! Jobs that another gateway left in the table go with the first list. What a job is stands in `job_json`, what became of it in `state_json`; 2026.6.11 repeats both in columns.
 
 use super::super::jobs::Job;
-use super::super::store::{Definition, definition};
+use super::super::store::{Change, Definition, definition};
 use super::super::{Error, Generation};
 use super::StateDatabase;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::named_params;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 const UPSERT_6: &str = "
@@ -39,39 +39,46 @@ const UPSERT_9: &str = "
         j ->> '$.agentId', j ->> '$.payload.kind', j, :revision, 1, :updated, s, :updated, :identity, :place, :updated
     FROM (SELECT :job AS j, :state AS s)";
 
-/// What the table holds of each job, so that only changes are written.
+/// Which jobs the table holds.
 #[derive(Debug, Default)]
 pub(in super::super) struct JobTable {
-    written: BTreeMap<String, (Definition, usize)>,
-    emptied: bool,
+    /// `None` before the first list, when it may hold those of another gateway.
+    written: Option<BTreeSet<String>>,
 }
 
 impl JobTable {
-    /// Brings the table up to the list.
-    pub(in super::super) fn persist(&mut self, database: &StateDatabase, jobs: &[Job]) -> Result<(), Error> {
-        let generation = database.generation;
-        let list = jobs.iter().zip(0..);
-        let list: BTreeMap<String, (Definition, usize)> = list
-            .map(|(job, place)| Ok((job.id.clone(), (definition(job, generation)?, place))))
+    /// Brings the table up to the list: all of it, or only the jobs that runs have changed.
+    pub(in super::super) fn persist(
+        &mut self,
+        database: &StateDatabase,
+        jobs: &[Job],
+        change: Change,
+    ) -> Result<(), Error> {
+        let all = change == Change::Jobs || self.written.is_none();
+        let rows: Vec<(Definition, i64)> = jobs
+            .iter()
+            .zip(0..)
+            .filter(|(job, _)| all || job.dirty)
+            .map(|(job, place)| Ok((definition(job, database.generation)?, place)))
             .collect::<Result<_, Error>>()?;
+        let ids: Option<BTreeSet<String>> = all.then(|| jobs.iter().map(|job| job.id.clone()).collect());
         database.atomically("write the jobs of", |database| {
-            if !self.emptied {
+            if self.written.is_none() {
                 database.execute_batch("DELETE FROM cron_jobs")?;
             }
-            for (_, row) in list.iter().filter(|(id, row)| self.written.get(*id) != Some(*row)) {
-                upsert(database, &row.0, row.1)?;
-            }
+            rows.iter().try_for_each(|(row, place)| upsert(database, row, *place))?;
             let mut delete = database.connection.prepare_cached("DELETE FROM cron_jobs WHERE job_id = ?1")?;
-            let mut gone = self.written.keys().filter(|id| !list.contains_key(*id));
-            gone.try_for_each(|id| delete.execute([id]).map(drop))
+            let (Some(before), Some(now)) = (&self.written, &ids) else { return Ok(()) };
+            before.difference(now).try_for_each(|id| delete.execute([id]).map(drop))
         })?;
-        (self.written, self.emptied) = (list, true);
+        if ids.is_some() {
+            self.written = ids;
+        }
         Ok(())
     }
 }
 
-fn upsert(database: &StateDatabase, job: &Definition, place: usize) -> rusqlite::Result<()> {
-    let place = i64::try_from(place).unwrap_or(i64::MAX);
+fn upsert(database: &StateDatabase, job: &Definition, place: i64) -> rusqlite::Result<()> {
     let Definition { job, state, identity, updated_at } = job;
     if database.generation == Generation::V2026_9_6 {
         let mut insert = database.connection.prepare_cached(UPSERT_9)?;

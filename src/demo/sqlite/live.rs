@@ -2,6 +2,7 @@
 
 use super::super::jobs::Job;
 use super::super::record::RunRecord;
+use super::super::store::Change;
 use super::super::{Error, Generation};
 use super::migration::{self, OldLine};
 use super::task_runs::{Started, TaskId, TaskLedger};
@@ -36,8 +37,8 @@ impl LiveDatabase {
         Ok(Self { database, ledger, jobs: JobTable::default(), keep_lines, swept_at: now })
     }
 
-    pub(in super::super) fn persist(&mut self, jobs: &[Job]) -> Result<(), Error> {
-        self.jobs.persist(&self.database, jobs)
+    pub(in super::super) fn persist(&mut self, jobs: &[Job], change: Change) -> Result<(), Error> {
+        self.jobs.persist(&self.database, jobs, change)
     }
 
     /// Notes that a run has started.

@@ -321,6 +321,8 @@ fn the_table_of_jobs_follows_the_list() {
             assert_eq!(job["state"], serde_json::json!({}));
             assert_eq!(row["enabled"], Cell::Integer(i64::from(job["enabled"].as_bool().unwrap())));
             assert_eq!(text(row, "payload_kind"), job["payload"]["kind"].as_str().unwrap());
+            let own = job["declarationKey"].is_string() || job["payload"]["kind"] != "agentTurn";
+            assert_eq!(job["payload"]["model"].is_null(), own, "OpenClaw's own jobs name no model");
             if generation == Generation::V2026_6_11 {
                 let next = state["nextRunAtMs"].as_i64().map_or(Cell::Null, Cell::Integer);
                 assert_eq!(row["next_run_at_ms"], next);
@@ -395,7 +397,14 @@ fn single_rows_of_task_runs_can_be_written_in_any_order() {
     writer.finish(&starts[1], &run(20, 50, 2)).unwrap();
     writer.roll_back().unwrap();
     assert_eq!(ends().len(), 3);
-    assert_eq!(writer.delete_before(UnixMs(40)).unwrap(), 2);
+    let undelivered = writer.import(&run(2, 6, 9).undelivered()).unwrap();
+    let sql = format!(
+        "SELECT count(*) FROM task_runs WHERE task_id = '{}' AND status = 'failed' AND error IS NULL
+             AND detail_json ->> '$.status' = 'ok' AND detail_json ->> '$.deliveryError' LIKE '%HTTP 500'",
+        undelivered.0
+    );
+    assert_eq!(number(dir.path(), &sql), 1);
+    assert_eq!(writer.delete_before(UnixMs(40)).unwrap(), 3);
     assert_eq!(ends().iter().map(end).collect::<Vec<_>>(), integers(&[40]));
     let week = 7 * 86_400_000;
     assert_eq!(writer.sweep(UnixMs(39 + week)).unwrap(), 0);

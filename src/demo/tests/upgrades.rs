@@ -182,6 +182,18 @@ fn complete_but_for_lost(dir: &Path, gateway: &Gateway) {
 }
 
 #[test]
+fn a_rollback_between_run_logs_keeps_the_list() {
+    let (dir, mut gateway) = gateway(Options { churn: false, ..options(Generation::V2026_5_28) });
+    gateway.step(UnixMs(START + MINUTE)).unwrap();
+    gateway.rollback(Generation::V2026_2_17, UnixMs(START + MINUTE)).unwrap();
+    assert_eq!(gateway.jobs().len(), 20);
+    let runs = gateway.bill().runs();
+    gateway.step(UnixMs(START + 2 * MINUTE)).unwrap();
+    assert!(gateway.bill().runs() > runs + 50);
+    assert_eq!(found(&records(dir.path())).len(), gateway.runs().len());
+}
+
+#[test]
 fn a_rollback_to_cron_run_logs_needs_the_copy_of_the_database() {
     let (dir, mut gateway) = gateway(options(Generation::V2026_6_11));
     let mut now = START + MINUTE;
@@ -205,6 +217,9 @@ fn a_rollback_to_cron_run_logs_needs_the_copy_of_the_database() {
     assert!(matches!(refused, Error::WrongWay { action: "roll back", .. }), "{refused}");
     let refused = gateway.upgrade(Generation::V2026_6_11, UnixMs(now)).unwrap_err();
     assert!(matches!(refused, Error::WrongWay { action: "upgrade", .. }), "{refused}");
+    let jobs = gateway.jobs().len();
+    gateway.restore_jobs(UnixMs(now + 2 * MINUTE)).unwrap();
+    assert!(gateway.jobs().len() >= 20 && jobs >= 20);
     let id = gateway.jobs()[0].id.clone();
     assert!(matches!(gateway.append_torn(&id, 4, UnixMs(now)), Err(Error::NoRunLogs { .. })));
 }
