@@ -57,6 +57,18 @@ fn what_is_billed_is_counted_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn an_upgrade_goes_through_every_store() {
+    let mut demo = Demo::start(&["--generation", "upgrade", "--duration", "900ms", "--seed", "3"]);
+    let (_, output) = demo.end();
+    let place = |what: &str| output.find(what).unwrap_or_else(|| panic!("no {what:?}: {output}"));
+    let first = place("history          2026.5.28 (cron/runs/*.jsonl)");
+    let second = place("upgraded to 2026.6.11 (cron_run_logs in state/openclaw.sqlite)");
+    let third = place("upgraded to 2026.9.6 (task_runs in state/openclaw.sqlite)");
+    assert!(first < second && second < third, "{output}");
+    assert!(runs(&output, "billed by the provider") > 5_000, "{output}");
+}
+
+#[test]
 fn a_signal_ends_gateway_and_daemon_cleanly() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut demo = Demo::start(&["--generation", "run-log", "--keep-dir"]);

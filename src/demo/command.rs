@@ -203,7 +203,7 @@ impl Demo {
         loop {
             tokio::select! {
                 biased;
-                () = &mut over => return Ok(()),
+                () = &mut over => break,
                 _ = &mut interrupted => return Ok(()),
                 _ = lines.tick() => {
                     let (billed, counted) = self.settled(STEP * 5).await?;
@@ -212,23 +212,34 @@ impl Demo {
                 _ = steps.tick() => {
                     let now = start.plus(scaled(begun.elapsed(), args.speed));
                     let due = upgrades.next_if(|(after, _)| self.started.elapsed() >= *after);
-                    let finished = match due {
+                    match due {
                         Some((_, to)) => self.upgrade(to, now)?,
-                        None => self.gateway.step(now)?,
-                    };
-                    self.prunes += finished.iter().filter(|run| run.pruned).count() as u64;
+                        None => {
+                            let finished = self.gateway.step(now)?;
+                            self.note(&finished);
+                        }
+                    }
                 }
             }
         }
+        // Where the time was too short for reading the history first, the last upgrades come at the end.
+        for (_, to) in upgrades {
+            self.upgrade(to, start.plus(scaled(begun.elapsed(), args.speed)))?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, finished: &[Finished]) {
+        self.prunes += finished.iter().filter(|run| run.pruned).count() as u64;
     }
 
     /// Restarts the gateway as another version, under the running daemon, and says so.
-    fn upgrade(&mut self, to: Generation, now: UnixMs) -> Result<Vec<Finished>, DemoError> {
+    fn upgrade(&mut self, to: Generation, now: UnixMs) -> Result<(), DemoError> {
         let finished = self.gateway.upgrade(to, now)?;
+        self.note(&finished);
         let mut out = io::stdout().lock();
         writeln!(out, "        upgraded to {}", history(to))?;
-        out.flush()?;
-        Ok(finished)
+        Ok(out.flush()?)
     }
 
     fn billed(&self) -> Count {

@@ -1,8 +1,8 @@
 //! Job definitions, their schedules and their state, as the job list holds them.
 
 use super::Generation;
+use super::delivery::Diagnostics;
 use super::provider::Profile;
-use super::record::Diagnostics;
 use serde::Serialize;
 use std::borrow::Cow;
 

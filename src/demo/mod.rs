@@ -20,6 +20,7 @@ mod bill;
 mod catalogue;
 pub mod command;
 pub mod corpus;
+mod delivery;
 mod detail;
 mod error;
 mod faults;

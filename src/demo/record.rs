@@ -4,15 +4,12 @@
 //! is, a record is a line of a run log and an `entry_json`; [`TaskDetail`] is the same as a `detail_json`.
 
 use super::bill::Tokens;
+use super::delivery::{DeliveryTrace, Diagnostics, Text};
 use super::jobs::{EVENT_TEXT, Job};
 use super::provider::{Ending, Outcome, Profile};
 use super::{CacheShown, Generation, Store};
 use crate::model::{Status, UnixMs};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-
-/// A text that is the simulation's own or was read from what an older version wrote.
-type Text = Cow<'static, str>;
 
 /// What a run is recorded as that was under way when the gateway stopped.
 const INTERRUPTED: &str = "cron: job interrupted by gateway restart";
@@ -55,46 +52,6 @@ impl RecordUsage {
             cache_write_tokens: kind(sum.cache_write),
         })
     }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Diagnostics {
-    pub(super) summary: String,
-    entries: Vec<DiagnosticEntry>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct DiagnosticEntry {
-    ts: i64,
-    source: Text,
-    severity: Text,
-    message: String,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DeliveryTrace {
-    intended: Intended,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resolved: Option<Resolved>,
-    fallback_used: bool,
-    delivered: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Intended {
-    channel: Text,
-    to: Option<String>,
-    source: Text,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Resolved {
-    ok: bool,
-    to: Option<String>,
-    source: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Text>,
 }
 
 /// A run record. Serialising it gives the line without its newline.
@@ -324,12 +281,8 @@ impl RunRecord {
             Generation::V2026_9_6 => {
                 let trace = DeliveryTrace::posted(job);
                 self.delivered = Some(trace.delivered);
-                self.delivery_error = trace.resolved.as_ref().and_then(|resolved| resolved.error.clone());
-                self.delivery_status = Some(match (&trace.resolved, trace.delivered) {
-                    (None, _) => "not-requested".into(),
-                    (_, true) => "delivered".into(),
-                    (_, false) => "not-delivered".into(),
-                });
+                self.delivery_error = trace.error();
+                self.delivery_status = Some(trace.status().into());
                 self.delivery = Some(trace);
             }
         }
@@ -391,42 +344,6 @@ impl RunRecord {
 
     fn fail(&mut self, error: String, message: &str, source: &'static str) {
         self.error = Some(error);
-        let entry = DiagnosticEntry {
-            ts: self.ended_at(),
-            source: source.into(),
-            severity: "error".into(),
-            message: message.to_owned(),
-        };
-        self.diagnostics = Some(Diagnostics { summary: message.to_owned(), entries: vec![entry] });
-    }
-}
-
-impl DeliveryTrace {
-    /// Returns the trace of the versions that know of chats alone, whatever became of the webhook.
-    fn none(job: &Job) -> Self {
-        let unresolved = || Resolved {
-            ok: false,
-            to: None,
-            source: "last".into(),
-            error: Some("webhook delivery has no chat target".into()),
-        };
-        Self { resolved: job.webhook.as_ref().map(|_| unresolved()), ..Self::to(job) }
-    }
-
-    /// Returns the trace of 2026.9.6, which posts and looks at the answer.
-    fn posted(job: &Job) -> Self {
-        let works = job.webhook.is_some() && job.webhook_works;
-        let resolved = job.webhook.clone().map(|to| Resolved {
-            ok: works,
-            to: Some(to),
-            source: "explicit".into(),
-            error: (!works).then(|| "fetch failed | bad port".into()),
-        });
-        Self { resolved, delivered: works, ..Self::to(job) }
-    }
-
-    fn to(job: &Job) -> Self {
-        let intended = Intended { channel: "last".into(), to: job.webhook.clone(), source: "last".into() };
-        Self { intended, resolved: None, fallback_used: false, delivered: false }
+        self.diagnostics = Some(Diagnostics::error(message, source, self.ended_at()));
     }
 }
