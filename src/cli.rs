@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
 
@@ -73,6 +73,7 @@ const DEMO_EXAMPLES: &str = "\
 Examples:
   openclaw-usage demo
   openclaw-usage demo --duration 60s --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+  openclaw-usage demo --generation upgrade --duration 30s
   openclaw-usage demo --seed 7 --jobs 100 --speed 10 --keep-dir
 
 Every two seconds a line compares what the simulated provider billed with what was counted. Exit status: \
@@ -143,6 +144,20 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// Which OpenClaw `demo` simulates, by where it keeps its history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoGeneration {
+    /// Files cron/runs/*.jsonl, as 2026.5.28 and earlier
+    RunLog,
+    /// Table cron_run_logs in state/openclaw.sqlite, as 2026.6.11
+    CronRunLogs,
+    /// Table task_runs in state/openclaw.sqlite, as 2026.9.6
+    #[default]
+    TaskRuns,
+    /// From 2026.5.28 over 2026.6.11 to 2026.9.6 while it is counted
+    Upgrade,
+}
+
 /// Flags of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
@@ -152,6 +167,9 @@ pub struct DemoArgs {
     /// Number of scheduled jobs, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub jobs: u16,
+    /// Which OpenClaw is simulated; `upgrade` changes after one and two thirds of --duration, else after 10 s and 20 s
+    #[arg(long, value_name = "STORE", value_enum, default_value_t)]
+    pub generation: DemoGeneration,
     /// How many times faster than its normal pace the gateway runs
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = speed)]
     pub speed: f64,
@@ -259,6 +277,17 @@ mod tests {
         assert_eq!((demo.seed, demo.jobs, demo.duration_ms, demo.keep_dir), (1, 20, None, false));
         assert!((demo.speed - 1.0).abs() < f64::EPSILON);
         assert_eq!(demo.listen, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(demo.generation, DemoGeneration::TaskRuns);
+        for (word, generation) in [
+            ("run-log", DemoGeneration::RunLog),
+            ("cron-run-logs", DemoGeneration::CronRunLogs),
+            ("task-runs", DemoGeneration::TaskRuns),
+            ("upgrade", DemoGeneration::Upgrade),
+        ] {
+            let line = format!("demo --generation {word}");
+            let Command::Demo(demo) = parse_line(&line).unwrap().command else { panic!("not demo") };
+            assert_eq!(demo.generation, generation);
+        }
         let Command::Demo(demo) = parse_line("demo --duration 5m --keep-dir").unwrap().command else {
             panic!("not demo")
         };
@@ -280,6 +309,7 @@ mod tests {
             ("demo --speed 0", 64),
             ("demo --speed NaN", 64),
             ("demo --jobs 0", 64),
+            ("demo --generation 2026.9.6", 64),
             ("demo --listen nowhere", 64),
         ] {
             assert_eq!(exit_status(&parse_line(line).unwrap_err()), status, "{line:?}");
