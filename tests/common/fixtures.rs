@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,6 +16,7 @@ pub struct Fixture {
 /// What the run records of a state directory hold together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecordSums {
+    /// Run logs, or jobs with a record in a database.
     pub logs: u64,
     pub records: u64,
     pub input: u64,
@@ -44,24 +46,57 @@ impl Fixture {
         self.path("state-dir")
     }
 
-    /// Sums the run records by a reader that shares nothing with ours: whole files, whole lines, one JSON parser.
+    /// Sums the run records by a reader that shares nothing with ours: whole stores, one JSON parser.
+    ///
+    /// A database, where there is one, holds what earlier versions wrote to logs as well.
     pub fn record_sums(&self) -> RecordSums {
+        let database = self.state_dir().join("state/openclaw.sqlite");
+        let records = if database.is_file() {
+            records_of_database(&database)
+        } else {
+            records_of_logs(&self.state_dir())
+        };
         let mut sums = RecordSums { logs: 0, records: 0, input: 0, output: 0 };
-        let mut keys = BTreeSet::new();
-        for entry in fs::read_dir(self.state_dir().join("cron/runs")).expect("cron/runs") {
-            sums.logs += 1;
-            let text = fs::read_to_string(entry.expect("an entry of cron/runs").path()).expect("a run log");
-            for line in text.lines() {
-                let record: Value = serde_json::from_str(line).expect("a run record is JSON");
-                let key = (record["jobId"].as_str().expect("jobId").to_owned(), record["runAtMs"].as_u64());
-                assert!(keys.insert(key), "two records of one run: {line}");
-                sums.records += 1;
-                sums.input += record["usage"]["input_tokens"].as_u64().unwrap_or(0);
-                sums.output += record["usage"]["output_tokens"].as_u64().unwrap_or(0);
-            }
+        let (mut keys, mut jobs) = (BTreeSet::new(), BTreeSet::new());
+        for text in records {
+            let record: Value = serde_json::from_str(&text).expect("a run record is JSON");
+            let job = record["jobId"].as_str().expect("jobId").to_owned();
+            assert!(keys.insert((job.clone(), record["runAtMs"].as_u64())), "two records of one run: {text}");
+            jobs.insert(job);
+            sums.records += 1;
+            sums.input += record["usage"]["input_tokens"].as_u64().unwrap_or(0);
+            sums.output += record["usage"]["output_tokens"].as_u64().unwrap_or(0);
         }
+        sums.logs = jobs.len() as u64;
         sums
     }
+}
+
+fn records_of_logs(state_dir: &Path) -> Vec<String> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(state_dir.join("cron/runs")).expect("cron/runs") {
+        let text = fs::read_to_string(entry.expect("an entry of cron/runs").path()).expect("a run log");
+        records.extend(text.lines().map(str::to_owned));
+    }
+    records
+}
+
+/// From 2026.8.1 the records are in `task_runs`, where the job and the start are columns; before, in `cron_run_logs`.
+fn records_of_database(file: &Path) -> Vec<String> {
+    let database = Connection::open(file).expect("the gateway's database");
+    let has_logs = database
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'cron_run_logs'")
+        .and_then(|mut query| query.exists([]))
+        .expect("a schema");
+    let query = if has_logs {
+        "SELECT entry_json FROM cron_run_logs"
+    } else {
+        "SELECT json_set(detail_json, '$.jobId', source_id) FROM task_runs
+         WHERE runtime = 'cron' AND detail_json ->> '$.kind' = 'cron-run'"
+    };
+    let mut query = database.prepare(query).expect("a table of run records");
+    let rows = query.query_map([], |row| row.get(0)).expect("rows");
+    rows.map(|row| row.expect("a run record")).collect()
 }
 
 fn fixtures() -> PathBuf {
