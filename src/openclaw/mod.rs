@@ -9,6 +9,7 @@ mod lenient;
 mod reason;
 mod record;
 pub mod run_log;
+pub mod transcript;
 
 pub use jobs::{JobsError, read_jobs, state_file};
 pub use layout::{Layout, LayoutError};
