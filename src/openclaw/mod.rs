@@ -17,6 +17,7 @@ pub mod run_log;
 mod stores;
 mod table;
 pub mod task_runs;
+pub mod transcript;
 
 pub use cron_jobs::{JobsStamp, jobs_stamp, read_cron_jobs};
 pub use database::{Database, DatabaseError, DatabaseStamp};

@@ -85,7 +85,7 @@ fn next_record(bytes: &[u8], now: UnixMs) -> Result<(Parsed, usize), ()> {
 
 /// Removes what cannot belong to JSON: a byte-order mark, blanks, and the NUL bytes that a file system may
 /// leave where a crash cut a write short.
-fn trim(bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let blank = |byte: &u8| matches!(byte, 0 | b' ' | b'\t' | b'\r' | b'\n');
     let Some(start) = bytes.iter().position(|byte| !blank(byte)) else { return &[] };
@@ -155,7 +155,7 @@ pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Resul
     })
 }
 
-fn time(number: Number, now: UnixMs) -> Result<Option<UnixMs>, RejectReason> {
+pub(super) fn time(number: Number, now: UnixMs) -> Result<Option<UnixMs>, RejectReason> {
     match number {
         Number::Absent => Ok(None),
         Number::Integer(ms) | Number::Fraction(ms) => {
@@ -167,7 +167,7 @@ fn time(number: Number, now: UnixMs) -> Result<Option<UnixMs>, RejectReason> {
     }
 }
 
-fn count(number: Number, fraction_allowed: bool) -> Result<Option<u64>, RejectReason> {
+pub(super) fn count(number: Number, fraction_allowed: bool) -> Result<Option<u64>, RejectReason> {
     let value = match number {
         Number::Absent => return Ok(None),
         Number::Integer(value) => value,
