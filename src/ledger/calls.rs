@@ -4,11 +4,62 @@ use rusqlite::{OptionalExtension, params};
 
 use super::labels::Labels;
 use super::rows::{Calls, RunRow};
-use super::store::{id, pack_at, unpack_at};
+use super::store::{count, db, id, pack_at, unpack_at, unpack_facts};
 use super::writer::Writer;
+use super::{Ledger, LedgerError};
 use crate::model::{
-    BilledCall, Delivery, FailedCall, Reason, Run, RunAt, RunKey, Status, Usage, UsageProvenance,
+    BilledCall, Delivery, FailedCall, Reason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage,
+    UsageProvenance,
 };
+
+impl Ledger {
+    /// Returns the last `limit` recorded runs of a job that started at `until` or before, with their durations in ms.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn recorded_runs(
+        &self,
+        job_id: &str,
+        until: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<(RunKey, Option<u64>)>, LedgerError> {
+        let Some(job) = self.book.job_index.get(job_id) else { return Ok(Vec::new()) };
+        self.load_runs(*job, job_id, until, limit).map_err(|error| self.failed(error))
+    }
+
+    fn load_runs(
+        &self,
+        job: usize,
+        job_id: &str,
+        until: UnixMs,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(RunKey, Option<u64>)>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT at, duration_ms, facts FROM run WHERE job = ?1 AND at <= ?2 ORDER BY at DESC",
+        )?;
+        let mut rows = statement.query(params![id(job), pack_at(RunAt::Logged(until))])?;
+        let mut runs = Vec::new();
+        while let Some(row) = rows.next()? {
+            if runs.len() == limit {
+                break;
+            }
+            if unpack_facts(row.get(2)?).0 != Status::Unrecorded {
+                let key = RunKey { job_id: job_id.to_owned(), at: unpack_at(row.get(0)?) };
+                runs.push((key, row.get::<_, Option<i64>>(1)?.map(count)));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Returns whether the scheduler said that a job is running when its list was last read.
+    #[must_use]
+    pub fn is_running(&self, job_id: &str) -> bool {
+        self.book.job_index.get(job_id).is_some_and(|at| self.book.jobs[*at].facts.running)
+    }
+}
+
+/// How much later than a run's end its own last call may be said to have been asked, in milliseconds.
+const END_TOLERANCE_MS: i64 = 5_000;
 
 impl Writer<'_> {
     /// Counts a call, or moves it to the run that is now known to be its own.
@@ -73,7 +124,12 @@ impl Writer<'_> {
     pub fn correct(&mut self, failed: &FailedCall) -> rusqlite::Result<()> {
         let job = self.job(&failed.run.job_id);
         let at = failed.run.at;
-        if !RunRow::load(self.transaction, job, at)?.is_some_and(|row| row.status == Status::Ok) {
+        let after = failed.at.since(at.time());
+        let is_wrong = |row: RunRow| {
+            let end = row.duration_ms.map_or(i64::MAX, |ms| db(ms).saturating_add(END_TOLERANCE_MS));
+            row.status == Status::Ok && after <= end
+        };
+        if !RunRow::load(self.transaction, job, at)?.is_some_and(is_wrong) {
             return Ok(());
         }
         self.unsettled.insert(job);
@@ -124,6 +180,7 @@ fn unrecorded(call: &BilledCall) -> Run {
         usage: Usage::default(),
         provenance: UsageProvenance::None,
         delivery: Delivery::Unknown,
+        session: SessionRef::default(),
         next_run_at: None,
     }
 }

@@ -152,7 +152,7 @@ impl Merging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RunAt, RunKey, UnixMs};
+    use crate::model::{RunAt, RunKey, SessionRef, UnixMs};
 
     fn run() -> Run {
         Run {
@@ -168,6 +168,7 @@ mod tests {
             usage: Usage { input: Some(10), output: Some(2), ..Usage::default() },
             provenance: UsageProvenance::Partial,
             delivery: Delivery::Unknown,
+            session: SessionRef::default(),
             next_run_at: None,
         }
     }

@@ -31,6 +31,8 @@ pub struct BilledCall {
 pub struct FailedCall {
     /// The run.
     pub run: RunKey,
-    /// Why its last call failed.
+    /// When its last call was asked; one after the run's end says nothing of it.
+    pub at: UnixMs,
+    /// Why that failed.
     pub reason: Reason,
 }

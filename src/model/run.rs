@@ -166,6 +166,15 @@ impl Delivery {
     }
 }
 
+/// The session that a record names, if it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionRef {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its key.
+    pub key: Option<String>,
+}
+
 /// One finished run, as some source describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -193,6 +202,8 @@ pub struct Run {
     pub provenance: UsageProvenance,
     /// What became of its result.
     pub delivery: Delivery,
+    /// Where its calls are. Never kept beyond that question.
+    pub session: SessionRef,
     /// When the job will run next. On the record of a one-shot (`at`) job `None`, or the time at which it was due
     /// itself.
     pub next_run_at: Option<UnixMs>,

@@ -207,7 +207,10 @@ impl Database {
     }
 
     /// Reads in one transaction, so that all of it is of one moment.
-    pub(super) fn read<T>(
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn read<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, DatabaseError> {

@@ -33,6 +33,7 @@ pub struct RawRecord<'a> {
     pub kind: Text<'a>,
     /// Whether the run and passing on its result succeeded, in the details of `task_runs`.
     pub completion_status: Text<'a>,
+    pub session_id: Text<'a>,
     pub session_key: Text<'a>,
     pub run_at_ms: Number,
     pub duration_ms: Number,
@@ -73,6 +74,8 @@ enum Key {
     Kind,
     #[serde(rename = "completionStatus")]
     CompletionStatus,
+    #[serde(rename = "sessionId")]
+    SessionId,
     #[serde(rename = "sessionKey")]
     Session,
     #[serde(rename = "runAtMs")]
@@ -119,6 +122,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::DeliveryStatus => raw.delivery_status = map.next_value()?,
                 Key::Kind => raw.kind = map.next_value()?,
                 Key::CompletionStatus => raw.completion_status = map.next_value()?,
+                Key::SessionId => raw.session_id = map.next_value()?,
                 Key::Session => raw.session_key = map.next_value()?,
                 Key::RunAtMs => raw.run_at_ms = map.next_value()?,
                 Key::DurationMs => raw.duration_ms = map.next_value()?,

@@ -8,7 +8,7 @@ use super::lenient::Number;
 use super::raw::{RawRecord, RawUsage, deserialize};
 use super::reason::reason;
 use crate::model::{
-    Delivery, Reason, RejectReason, Run, RunAt, RunKey, Status, UnixMs, Usage, UsageProvenance,
+    Delivery, Reason, RejectReason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage, UsageProvenance,
 };
 
 /// What a line turned out to be.
@@ -150,6 +150,7 @@ pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Resul
         usage,
         provenance,
         delivery: if undelivered { Delivery::NotDelivered } else { delivery(raw.delivery_status.get()) },
+        session: SessionRef { id: raw.session_id.to_owned_text(), key: raw.session_key.to_owned_text() },
         // A time that makes no sense here only costs a gauge.
         next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
     })

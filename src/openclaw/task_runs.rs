@@ -81,6 +81,7 @@ fn read(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
         // An import leaves the agent out; the key of the session names it.
         text(bytes(row.get_ref(5).ok()?)).get().and_then(agent_of).map(ToOwned::to_owned)
     });
+    run.session.key = text(bytes(row.get_ref(5)?)).to_owned_text();
     run.job_name = text(bytes(row.get_ref(7)?)).to_owned_text();
     found(What::Run(Box::new(run)))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -29,6 +29,8 @@ const RETRY_MAX_MS: i64 = 30_000;
 const JOBS_MS: i64 = 1_000;
 /// The gateway's database changes with everything that the gateway does: look at it at most once in this time.
 const DATABASE_MS: i64 = 200;
+/// A transcript grows with every message and call: look at those that did at most once in this time.
+const TRANSCRIPTS_MS: i64 = 100;
 /// How often old runs are folded away: hourly.
 const FOLD_MS: i64 = 3_600_000;
 
@@ -82,6 +84,7 @@ struct Work {
     files: BTreeSet<OsString>,
     jobs: bool,
     database: bool,
+    transcripts: BTreeSet<PathBuf>,
     everything: bool,
     drained: Option<oneshot::Sender<()>>,
     shutdown: bool,
@@ -94,6 +97,7 @@ struct Round {
     not_before: UnixMs,
     jobs_read: UnixMs,
     database_read: UnixMs,
+    transcripts_read: UnixMs,
     folded: UnixMs,
 }
 
@@ -115,6 +119,7 @@ impl Core {
             not_before: UnixMs(i64::MIN),
             jobs_read: UnixMs(i64::MIN),
             database_read: UnixMs(i64::MIN),
+            transcripts_read: UnixMs(i64::MIN),
             folded: UnixMs(i64::MIN),
         };
         while !round.work.shutdown {
@@ -145,7 +150,7 @@ impl Core {
                 "the ledger's file was deleted while in use; it was written again, nothing is lost"
             );
         }
-        let mut changed = false;
+        let mut changed = self.read_transcripts(round, now)?;
         // If a commit fails, a sweep finds the rest of these again.
         for name in std::mem::take(&mut round.work.files) {
             changed |= self.collector.look(&mut self.ledger, &name, now)?;
@@ -171,6 +176,18 @@ impl Core {
             self.changed.send_replace(self.shared.revision());
         }
         Ok(())
+    }
+
+    fn read_transcripts(&mut self, round: &mut Round, now: UnixMs) -> Result<bool, LedgerError> {
+        let due = round.work.everything || now.since(round.transcripts_read).abs() >= TRANSCRIPTS_MS;
+        if !due || round.work.transcripts.is_empty() {
+            return Ok(false);
+        }
+        round.transcripts_read = now;
+        let paths = std::mem::take(&mut round.work.transcripts);
+        let (changed, more) = self.collector.look_at_transcripts(&mut self.ledger, paths, now)?;
+        round.work.transcripts.extend(more);
+        Ok(changed)
     }
 
     #[tracing::instrument(level = "info", skip_all)]
@@ -233,7 +250,10 @@ impl Core {
     fn arm(&mut self) {
         let layout = self.collector.layout();
         let database_dir = layout.database.parent().unwrap_or(&layout.state_dir);
-        let wanted: [&Path; 4] = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir, database_dir];
+        let agents = layout.state_dir.join("agents");
+        let transcripts = self.collector.transcript_directories();
+        let wanted = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir, database_dir, &agents];
+        let wanted = wanted.into_iter().chain(transcripts.iter().map(PathBuf::as_path));
         let Some(watcher) = &mut self.watcher else { return };
         for (path, error) in watcher.cover(wanted) {
             tracing::warn!(
@@ -297,6 +317,10 @@ impl Core {
             let due = DATABASE_MS - now.since(round.database_read).clamp(0, DATABASE_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
+        if !round.work.transcripts.is_empty() {
+            let due = TRANSCRIPTS_MS - now.since(round.transcripts_read).clamp(0, TRANSCRIPTS_MS);
+            wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
+        }
         if round.pause_ms(now) > 0 {
             wait_ms = round.pause_ms(now);
         }
@@ -344,6 +368,15 @@ impl Core {
             {
                 work.database = true;
                 self.cadence.told(&layout.database.clone());
+            }
+        } else if path.starts_with(layout.state_dir.join("agents")) {
+            let agents = layout.state_dir.join("agents");
+            // `agents/<agent>/sessions/<file>`; what lies above is a directory that may have to be watched.
+            if path.strip_prefix(&agents).is_ok_and(|inside| inside.components().count() >= 3) {
+                self.cadence.told(path);
+                work.transcripts.insert(path.clone());
+            } else {
+                work.everything = true;
             }
         } else if layout.runs_dir.starts_with(path)
             || layout.database.starts_with(path)

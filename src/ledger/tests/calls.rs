@@ -129,7 +129,7 @@ fn a_record_that_says_ok_of_a_failed_call_is_corrected() {
     bench.apply(vec![run("a", 0)]);
     bench.calls(vec![call(1, "a", 0, 1), call(2, "a", 0, 2)]);
     let key = call(0, "a", 0, 0).run;
-    let failed = vec![FailedCall { run: key, reason: Reason::ServerError }];
+    let failed = vec![FailedCall { run: key, at: T0, reason: Reason::ServerError }];
     for _ in 0..2 {
         let batch = Batch { failed: failed.clone(), ..bench.batch(Vec::new()) };
         bench.ledger().apply(&batch, T0).unwrap();

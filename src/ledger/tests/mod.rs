@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::model::{
-    Batch, Delivery, FileId, FilePosition, LineMark, Position, Reason, Run, RunAt, RunKey, SourceId, Status,
-    Usage, UsageProvenance,
+    Batch, Delivery, FileId, FilePosition, LineMark, Position, Reason, Run, RunAt, RunKey, SessionRef,
+    SourceId, Status, Usage, UsageProvenance,
 };
 
 /// 2026-02-17T04:00:00Z.
@@ -133,6 +133,7 @@ fn run(job: &str, minute: i64) -> Run {
         usage: Usage { input: Some(1_000), output: Some(20), ..Usage::default() },
         provenance: UsageProvenance::Partial,
         delivery: Delivery::Unknown,
+        session: SessionRef::default(),
         next_run_at: Some(at.plus(MINUTE_MS)),
     }
 }

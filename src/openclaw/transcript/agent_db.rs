@@ -99,6 +99,38 @@ pub fn read_event_heads(database: &Connection) -> rusqlite::Result<Vec<EventHead
     query.query_map([], |row| Ok(EventHead { session_id: row.get(0)?, last_seq: row.get(1)? }))?.collect()
 }
 
+/// Returns the last event's number of one session; `None` if it has none.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn last_event(database: &Connection, session_id: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT max(seq) FROM transcript_events WHERE session_id = ?1";
+    database.prepare_cached(sql)?.query_row([session_id], |row| row.get(0))
+}
+
+/// Returns the number of the newest row, and how far each session goes that has rows behind row `after`. If the newest
+/// rows are gone, their numbers may have been given again: then how far each session goes at all. Nothing if the
+/// database holds none.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn new_heads(database: &Connection, after: i64) -> rusqlite::Result<(i64, Vec<EventHead>)> {
+    if columns(database, "transcript_events")?.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let newest: Option<i64> =
+        database.query_row("SELECT max(rowid) FROM transcript_events", [], |row| row.get(0))?;
+    let newest = newest.unwrap_or(0);
+    if after == 0 || newest < after {
+        return Ok((newest, read_event_heads(database)?));
+    }
+    let sql = "SELECT session_id, max(seq) FROM transcript_events WHERE rowid > ?1 GROUP BY session_id";
+    let mut query = database.prepare_cached(sql)?;
+    let heads =
+        query.query_map([after], |row| Ok(EventHead { session_id: row.get(0)?, last_seq: row.get(1)? }))?;
+    Ok((newest, heads.collect::<rusqlite::Result<_>>()?))
+}
+
 /// Hands out the events of one session behind number `after` (-1: all) in their order.
 ///
 /// # Errors

@@ -6,8 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rusqlite::Connection;
+
+use super::transcripts::Transcripts;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Batch, Position, Reject, RejectReason, SourceId, TablePosition, UnixMs};
+use crate::openclaw::transcript::{SessionLink, read_subagents};
 use crate::openclaw::{
     Database, DatabaseError, DatabaseStamp, JobsStamp, Table, jobs_stamp, read_cron_jobs, stores,
 };
@@ -34,6 +38,8 @@ pub(super) struct StateDatabase {
     /// When everything was last read again.
     again: Option<UnixMs>,
     jobs: Option<JobsStamp>,
+    /// Number of sub-agents and of the newest row among them when they were last read.
+    subagents: (i64, i64),
     problem: Option<(Option<RejectReason>, String)>,
 }
 
@@ -78,7 +84,7 @@ impl StateDatabase {
     /// Reads what is new. `with_jobs`: the list of jobs is taken from here. Returns whether anything exported changed.
     pub fn read(
         &mut self,
-        ledger: &mut Ledger,
+        (ledger, transcripts): (&mut Ledger, &mut Transcripts),
         path: &Path,
         with_jobs: bool,
         now: UnixMs,
@@ -87,7 +93,7 @@ impl StateDatabase {
         for _ in 0..TRIES {
             // Taken before it is read: what is written meanwhile makes it differ again.
             let stamp = DatabaseStamp::of(path);
-            let read = self.read_once(ledger, path, with_jobs, &mut changed, now);
+            let read = self.read_once((ledger, transcripts), path, with_jobs, &mut changed, now);
             self.seen = stamp;
             self.unsettled = stamp.is_some_and(|stamp| now.0 - stamp.modified_ms() < TICK_MS);
             match read {
@@ -117,7 +123,7 @@ impl StateDatabase {
 
     fn read_once(
         &mut self,
-        ledger: &mut Ledger,
+        (ledger, transcripts): (&mut Ledger, &mut Transcripts),
         path: &Path,
         with_jobs: bool,
         changed: &mut bool,
@@ -128,14 +134,16 @@ impl StateDatabase {
         if with_jobs && found.jobs {
             self.read_jobs(ledger, &mut database, changed)?;
         }
+        let links = database.read(|transaction| subagent_links(transaction, &mut self.subagents))?;
+        transcripts.links(links, now);
         self.stores = found.runs.iter().map(|table| table.source).collect();
         self.complete.retain(|source| self.stores.contains(source));
         let again = self.again.is_none_or(|last| !(0..AGAIN_MS).contains(&now.since(last)));
         for table in &found.runs {
             let before = ledger.position(&table.source_id()).and_then(Position::table).cloned();
-            self.read_on(ledger, &mut database, table, changed, now)?;
+            self.read_on((ledger, transcripts), &mut database, table, changed, now)?;
             if let Some(before) = before.filter(|_| again) {
-                read_again(ledger, &mut database, table, &before, changed, now)?;
+                read_again((ledger, transcripts), &mut database, table, &before, changed, now)?;
             }
         }
         if again {
@@ -165,7 +173,7 @@ impl StateDatabase {
 
     fn read_on(
         &mut self,
-        ledger: &mut Ledger,
+        (ledger, transcripts): (&mut Ledger, &mut Transcripts),
         database: &mut Database,
         table: &Table,
         changed: &mut bool,
@@ -181,6 +189,7 @@ impl StateDatabase {
             }
             if let Some(batch) = poll.batch {
                 *changed |= ledger.apply(&batch, now)?.changed;
+                transcripts.runs(&batch.runs, now);
             }
             if !poll.more {
                 self.complete.insert(table.source);
@@ -228,9 +237,27 @@ impl StateDatabase {
     }
 }
 
+/// Reads which sessions spawned which, if there are new ones.
+fn subagent_links(connection: &Connection, known: &mut (i64, i64)) -> rusqlite::Result<Vec<SessionLink>> {
+    let is_there = connection
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'subagent_runs'")?
+        .exists([])?;
+    if !is_there {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT count(*), coalesce(max(rowid), 0) FROM subagent_runs";
+    let now = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if *known == now {
+        return Ok(Vec::new());
+    }
+    let links = read_subagents(connection)?;
+    *known = now;
+    Ok(links)
+}
+
 /// Holds what was consumed up to `position` against what is known.
 fn read_again(
-    ledger: &mut Ledger,
+    (ledger, transcripts): (&mut Ledger, &mut Transcripts),
     database: &mut Database,
     table: &Table,
     position: &TablePosition,
@@ -247,6 +274,7 @@ fn read_again(
         let Some(held) = held else { return Ok(()) };
         let batch = Batch { from: Some(held.clone()), to: held, ..again.batch };
         *changed |= ledger.apply(&batch, now)?.changed;
+        transcripts.runs(&batch.runs, now);
         after = again.next;
     }
     Ok(())

@@ -5,9 +5,12 @@
 //! after its batch was committed, so that a failed commit is tried again; what stands in the way of one source never
 //! stops the others; times come in as values. Deliberately absent: waiting, watching and sending.
 
+mod agent_files;
+mod agent_tables;
 mod database;
 mod health;
 mod run_logs;
+mod transcripts;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -17,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use database::StateDatabase;
 use run_logs::RunLogs;
+use transcripts::Transcripts;
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{FileId, UnixMs};
@@ -30,6 +34,7 @@ pub struct Collector {
     home: Option<PathBuf>,
     run_logs: RunLogs,
     database: StateDatabase,
+    transcripts: Transcripts,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -63,6 +68,7 @@ impl Collector {
             home,
             run_logs: RunLogs::default(),
             database: StateDatabase::default(),
+            transcripts: Transcripts::default(),
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
@@ -98,9 +104,12 @@ impl Collector {
     fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let mut changed = self.read_jobs(ledger)?;
+        // Before the records: what a run was billed shall be at hand when its record comes.
+        let told_late = self.transcripts.sweep(ledger, &self.layout.state_dir, now);
         let runs_dir = self.layout.runs_dir.clone();
         let due = self.run_logs.due(&runs_dir, now);
         let mut found = self.run_logs.found(&runs_dir, &due);
+        found.extend(told_late);
         for (name, _) in due {
             changed |= self.read_log(ledger, &name, now)?;
         }
@@ -111,6 +120,7 @@ impl Collector {
         if is_due {
             changed |= self.read_database(ledger, now)?;
         }
+        changed |= self.transcripts.resolve(ledger, now)?;
         Ok(Progress { changed, found })
     }
 
@@ -120,7 +130,8 @@ impl Collector {
     /// The ledger's; the file is looked at again then.
     pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
         ledger.hold();
-        let changed = self.read_log(ledger, name, now);
+        let read = self.read_log(ledger, name, now);
+        let changed = read.and_then(|changed| Ok(self.transcripts.resolve(ledger, now)? || changed));
         self.show(ledger, changed)
     }
 
@@ -130,8 +141,37 @@ impl Collector {
     /// The ledger's; the database is looked at again then.
     pub fn look_at_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
         ledger.hold();
-        let changed = self.read_database(ledger, now);
+        let read = self.read_database(ledger, now);
+        let changed = read.and_then(|changed| Ok(self.transcripts.resolve(ledger, now)? || changed));
         self.show(ledger, changed)
+    }
+
+    /// Looks at transcripts that changed, or at the databases that hold them. Returns whether anything exported changed,
+    /// and the files of which there is more to read.
+    ///
+    /// # Errors
+    /// The ledger's; the transcripts stay read.
+    pub fn look_at_transcripts(
+        &mut self,
+        ledger: &mut Ledger,
+        paths: impl IntoIterator<Item = PathBuf>,
+        now: UnixMs,
+    ) -> Result<(bool, Vec<PathBuf>), LedgerError> {
+        ledger.hold();
+        let mut more = Vec::new();
+        for path in paths {
+            if self.transcripts.look(ledger, &path, now) {
+                more.push(path);
+            }
+        }
+        let changed = self.transcripts.resolve(ledger, now);
+        self.show(ledger, changed).map(|changed| (changed, more))
+    }
+
+    /// Returns the directories that hold transcripts.
+    #[must_use]
+    pub fn transcript_directories(&self) -> Vec<PathBuf> {
+        self.transcripts.directories()
     }
 
     fn show(&mut self, ledger: &mut Ledger, changed: Result<bool, LedgerError>) -> Result<bool, LedgerError> {
@@ -148,13 +188,13 @@ impl Collector {
             // The labels of its first run need its name.
             self.read_jobs(ledger)?;
         }
-        self.run_logs.read(ledger, &self.layout.runs_dir, name, now)
+        self.run_logs.read(ledger, &mut self.transcripts, &self.layout.runs_dir, name, now)
     }
 
     fn read_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
         // The list of an older gateway, if there is one, is in use: a newer one renames it.
         let with_jobs = !self.layout.jobs_file.exists();
-        self.database.read(ledger, &self.layout.database, with_jobs, now)
+        self.database.read((ledger, &mut self.transcripts), &self.layout.database, with_jobs, now)
     }
 
     /// Reads the list of jobs if it changed. Returns whether that changed anything that is exported.
@@ -213,6 +253,13 @@ impl Collector {
             tracing::warn!("{text}");
         }
         self.problem = problem;
+    }
+}
+
+impl Stamp {
+    /// Returns when the file was last written to, in milliseconds since the epoch.
+    fn modified_ms(&self) -> i64 {
+        i64::try_from(self.modified_ns / 1_000_000).unwrap_or(i64::MAX)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::transcripts::Transcripts;
 use super::{Stamp, stamp};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, UnixMs};
@@ -93,6 +94,7 @@ impl RunLogs {
     pub fn read(
         &mut self,
         ledger: &mut Ledger,
+        transcripts: &mut Transcripts,
         runs_dir: &Path,
         name: &OsStr,
         now: UnixMs,
@@ -111,7 +113,9 @@ impl RunLogs {
             match run_log::poll(&mut self.reader, runs_dir, name, from, now) {
                 Ok(poll) => {
                     if let Some(batch) = poll.batch {
-                        changed |= ledger.apply(&Batch { from: stored, ..batch }, now)?.changed;
+                        let batch = Batch { from: stored, ..batch };
+                        changed |= ledger.apply(&batch, now)?.changed;
+                        transcripts.runs(&batch.runs, now);
                     }
                     if !poll.more {
                         break poll.unfinished;
