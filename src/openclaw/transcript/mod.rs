@@ -53,7 +53,7 @@ pub use bill::{Bill, ModelBill};
 pub use event::{Call, CallKey, End, Event, Opening, SessionHeader, Transcript, parse_line};
 pub use lines::{Lines, LinesError, unpack};
 pub use names::{Name, classify};
-pub use sessions::{SessionKey, SessionLink, parse_sessions_index, parse_trajectory_head};
+pub use sessions::{SessionKey, SessionLink, parse_sessions_index, parse_subagents, parse_trajectory_head};
 
 #[cfg(test)]
 mod tests;

@@ -91,6 +91,17 @@ fn transcripts_are_the_provider_s_bill() {
         let in_flight = recording.in_flight.map_or((0, [0; 4], 0), |(_, missing)| missing);
         assert_eq!(every, minus(truth_of(&truth["totals"]["everyCall"]), in_flight), "{name}: every call");
 
+        let mut models = BTreeMap::new();
+        for (_, call) in read.calls.values().filter(|(_, call)| call.is_billed()) {
+            models.entry(call.model.clone().unwrap()).or_insert_with(Bill::default).add(call, false);
+        }
+        for (model, billed) in truth["byModelEveryCall"].as_object().unwrap() {
+            let missing = if model == "mock-cache" { in_flight } else { (0, [0; 4], 0) };
+            let bill = models.remove(model).unwrap_or_default();
+            assert_eq!(sums(&bill), minus(truth_of(billed), missing), "{name}: {model}");
+        }
+        assert!(models.is_empty(), "{name}: {models:?}");
+
         let (runs, unrecorded, rest) = read.bills();
         assert_eq!(sums(&rest), recording.nobody_s(&truth), "{name}: nobody's");
         for job in jobs(&truth) {
