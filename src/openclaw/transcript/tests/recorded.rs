@@ -146,29 +146,43 @@ fn each_run_has_its_own_bill() {
     }
 }
 
+/// Takes the run records away and returns what is left to know.
+fn read_without_records(folder: &TempDir, links: bool) -> Read {
+    let state_dir = folder.path().join("state-dir");
+    let removed = ["state", "cron"].map(|name| fs::remove_dir_all(state_dir.join(name)));
+    assert!(removed.iter().any(Result::is_ok));
+    read_with(&state_dir, links)
+}
+
 #[test]
 fn a_bill_does_not_need_the_records() {
     // Records come late, and those of killed runs never. By job the bill is the same without any.
     for recording in RECORDINGS {
         let folder = unpack_fixture(recording.name);
         let truth = truth(&folder);
-        let mut read = read(&folder.path().join("state-dir"));
-        let removed =
-            ["state", "cron"].map(|name| fs::remove_dir_all(folder.path().join("state-dir").join(name)));
-        assert!(removed.iter().any(Result::is_ok));
-        read.attributor = self::read(&folder.path().join("state-dir")).attributor;
-        let (runs, unrecorded, rest) = read.bills();
+        let (runs, unrecorded, rest) = read_without_records(&folder, true).bills();
         assert!(runs.is_empty());
         assert_eq!(sums(&rest), recording.nobody_s(&truth), "{}", recording.name);
         for job in jobs(&truth) {
             let bill = unrecorded.get(job["jobId"].as_str().unwrap()).cloned().unwrap_or_default();
-            assert_eq!(
-                sums(&bill),
-                recording.expected_of(job, &truth),
-                "{}: {}",
-                recording.name,
-                job["name"]
-            );
+            let expected = recording.expected_of(job, &truth);
+            assert_eq!(sums(&bill), expected, "{}: {}", recording.name, job["name"]);
+        }
+    }
+}
+
+#[test]
+fn the_scheduler_s_message_alone_names_the_job() {
+    // Neither records nor keys are left: archives of sessions that every index has forgotten.
+    for recording in RECORDINGS {
+        let folder = unpack_fixture(recording.name);
+        let truth = truth(&folder);
+        let (_, unrecorded, rest) = read_without_records(&folder, false).bills();
+        assert_eq!(sums(&rest), truth_of(&truth["totals"]["mainSessionCronAndChat"]), "{}", recording.name);
+        for job in jobs(&truth).iter().filter(|job| job["sessionTarget"] != "main") {
+            let bill = unrecorded.get(job["jobId"].as_str().unwrap()).cloned().unwrap_or_default();
+            let expected = recording.expected_of(job, &truth);
+            assert_eq!(sums(&bill), expected, "{}: {}", recording.name, job["name"]);
         }
     }
 }
