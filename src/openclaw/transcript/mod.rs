@@ -12,6 +12,9 @@
 //! | which run a call belongs to | [`Attributor`] |
 //! | what a run was billed | [`Bill`] |
 //!
+//! A reader that steps over lines above 1 MiB, as `tail` does, knows where such a line stands: it has to be read again
+//! through [`Lines`], for the call in it may be the dearest of all.
+//!
 //! # One call, one key
 //! Histories are copied: into forks, into archives, on import into a database, and when a tool result that is too
 //! long is cut out of one, every later message of the session is appended anew **with a new id**. What stays the same
@@ -56,7 +59,7 @@ pub use bill::{Bill, ModelBill};
 pub use event::{Call, CallKey, End, Event, Opening, SessionHeader, Transcript, parse_line};
 pub use lines::{Lines, LinesError, unpack};
 pub use names::{Name, classify};
-pub use sessions::{SessionKey, SessionLink, parse_sessions_index, parse_trajectory_head};
+pub use sessions::{SessionKey, SessionLink, parse_sessions_index, parse_subagents, parse_trajectory_head};
 
 #[cfg(test)]
 mod tests;

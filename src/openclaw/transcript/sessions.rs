@@ -1,7 +1,8 @@
 //! Which session has which key, and which one made which.
 //!
-//! Source: `sessions.json` of 2026.2.17 to 2026.6.11 (an object of entries by key, rewritten as a whole) and the first
-//! line of a trajectory file. Entries hold prompts and addresses; ids and keys alone are read.
+//! Source: `sessions.json` of 2026.2.17 to 2026.6.11 (an object of entries by key, rewritten as a whole), the first line
+//! of a trajectory file, and `subagents/runs.json`, as the published packages of 2026.2.17 to 2026.6.11 write it. Entries
+//! hold prompts and addresses; ids and keys alone are read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -88,6 +89,37 @@ pub fn parse_sessions_index(bytes: &[u8]) -> Result<Vec<SessionLink>, serde_json
     Ok(links)
 }
 
+/// Reads `subagents/runs.json`: the sub-agents of all agents. An entry that makes no sense is left out.
+///
+/// # Errors
+/// It is not JSON, or no object: half written, or no list of sub-agents.
+pub fn parse_subagents(bytes: &[u8]) -> Result<Vec<SessionLink>, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry<'a> {
+        #[serde(borrow, default)]
+        child_session_key: Text<'a>,
+        #[serde(borrow, default)]
+        requester_session_key: Text<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Registry<'a> {
+        #[serde(borrow, default)]
+        runs: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    }
+
+    let registry: Registry<'_> = serde_json::from_slice(bytes)?;
+    let link = |raw: &&RawValue| {
+        let entry: Entry<'_> = serde_json::from_str(raw.get()).ok()?;
+        Some(SessionLink {
+            session_id: None,
+            key: entry.child_session_key.to_owned_text()?,
+            spawned_by: Some(entry.requester_session_key.to_owned_text()?),
+        })
+    };
+    Ok(registry.runs.values().filter_map(link).collect())
+}
+
 /// Reads the first line of a trajectory file.
 #[must_use]
 pub fn parse_trajectory_head(line: &[u8]) -> Option<SessionLink> {
@@ -150,6 +182,21 @@ mod tests {
         assert_eq!(parse_sessions_index(index).unwrap(), expected);
         assert!(parse_sessions_index(&index[..50]).is_err());
         assert!(parse_sessions_index(b"[]").is_err());
+    }
+
+    #[test]
+    fn a_registry_yields_sub_agents() {
+        let registry = br#"{"version":2,"runs":{
+            "1":{"runId":"1","childSessionKey":"agent:main:subagent:u","requesterSessionKey":"agent:main:cron:j","task":"x"},
+            "2":{"childSessionKey":"agent:main:subagent:v"},"3":null}}"#;
+        let link = SessionLink {
+            session_id: None,
+            key: "agent:main:subagent:u".to_owned(),
+            spawned_by: Some("agent:main:cron:j".to_owned()),
+        };
+        assert_eq!(parse_subagents(registry).unwrap(), [link]);
+        assert_eq!(parse_subagents(b"{}").unwrap(), []);
+        assert!(parse_subagents(&registry[..40]).is_err());
     }
 
     #[test]

@@ -54,6 +54,9 @@ fn calls_that_failed_say_why_and_may_be_billed() {
         (r#""stopReason":"error","errorMessage":"401 no","#, [0; 4], End::Failed(Reason::Auth)),
         (r#""stopReason":"error","usage":null,"#, [0; 4], End::Failed(Reason::Other)),
         (r#""stopReason":"aborted","usage":{"input":"12"},"#, [12, 0, 0, 0], End::Aborted),
+        (r#""usage":{"output":3},"#, [0, 3, 0, 0], End::Completed),
+        (r#""usage":{"cacheRead":3},"#, [0, 0, 3, 0], End::Completed),
+        (r#""usage":{"cacheWrite":3},"#, [0, 0, 0, 3], End::Completed),
         (r#""usage":"none","#, [0; 4], End::Completed),
     ] {
         let call = call(&format!(r#"{rest}"timestamp":{AT}"#));
@@ -178,6 +181,11 @@ fn a_copy_has_the_key_of_its_original_and_a_fork_none() {
     assert_eq!(session.observe(&written("ffffffff", "05:56:06.702Z")), Some(key));
     assert_ne!(session.observe(&one(&assistant(r#""usage":{"input":1}"#))), Some(key));
     assert_ne!(Transcript::new("t").observe(&written("24d6cb85", "04:56:06.702Z")), Some(key));
+    // An attempt that failed within the millisecond must not hide the one that was billed.
+    for rest in [r#""usage":{"input":0}"#, r#""usage":{"input":1,"cacheWrite":1}"#] {
+        let other = one(&assistant(&format!("{rest},\"timestamp\":{AT}")));
+        assert_ne!(session.observe(&other), Some(key), "{rest}");
+    }
 
     let mut fork = Transcript::new("t");
     let header =

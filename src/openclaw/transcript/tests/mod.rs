@@ -82,14 +82,21 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn read(state_dir: &Path) -> Read {
+    read_with(state_dir, true)
+}
+
+fn read_with(state_dir: &Path, links: bool) -> Read {
     let mut read = Read { attributor: Attributor::default(), calls: BTreeMap::new(), copies: 0 };
     for agent in entries(&state_dir.join("agents")) {
         for file in entries(&agent.join("sessions")) {
-            read_file(&mut read, &file, classify(file.file_name().unwrap()));
+            let name = classify(file.file_name().unwrap());
+            if links || !matches!(name, Name::Index | Name::Trajectory) {
+                read_file(&mut read, &file, name);
+            }
         }
         let database = agent.join("agent/openclaw-agent.sqlite");
         if database.is_file() {
-            read_database(&mut read, &Connection::open(database).unwrap());
+            read_database(&mut read, &Connection::open(database).unwrap(), links);
         }
     }
     let database = state_dir.join("state/openclaw.sqlite");
@@ -122,8 +129,9 @@ fn read_file(read: &mut Read, file: &Path, name: Name) {
     }
 }
 
-fn read_database(read: &mut Read, database: &Connection) {
-    read_links(database).unwrap().into_iter().for_each(|link| read.attributor.add_link(link, NOW));
+fn read_database(read: &mut Read, database: &Connection, links: bool) {
+    let found = read_links(database).unwrap().into_iter().filter(|_| links);
+    found.for_each(|link| read.attributor.add_link(link, NOW));
     for head in read_event_heads(database).unwrap() {
         let mut transcript = Transcript::new(&head.session_id);
         let mut last = -1;

@@ -91,6 +91,17 @@ fn transcripts_are_the_provider_s_bill() {
         let in_flight = recording.in_flight.map_or((0, [0; 4], 0), |(_, missing)| missing);
         assert_eq!(every, minus(truth_of(&truth["totals"]["everyCall"]), in_flight), "{name}: every call");
 
+        let mut models = BTreeMap::new();
+        for (_, call) in read.calls.values().filter(|(_, call)| call.is_billed()) {
+            models.entry(call.model.clone().unwrap()).or_insert_with(Bill::default).add(call, false);
+        }
+        for (model, billed) in truth["byModelEveryCall"].as_object().unwrap() {
+            let missing = if model == "mock-cache" { in_flight } else { (0, [0; 4], 0) };
+            let bill = models.remove(model).unwrap_or_default();
+            assert_eq!(sums(&bill), minus(truth_of(billed), missing), "{name}: {model}");
+        }
+        assert!(models.is_empty(), "{name}: {models:?}");
+
         let (runs, unrecorded, rest) = read.bills();
         assert_eq!(sums(&rest), recording.nobody_s(&truth), "{name}: nobody's");
         for job in jobs(&truth) {
@@ -135,29 +146,43 @@ fn each_run_has_its_own_bill() {
     }
 }
 
+/// Takes the run records away and returns what is left to know.
+fn read_without_records(folder: &TempDir, links: bool) -> Read {
+    let state_dir = folder.path().join("state-dir");
+    let removed = ["state", "cron"].map(|name| fs::remove_dir_all(state_dir.join(name)));
+    assert!(removed.iter().any(Result::is_ok));
+    read_with(&state_dir, links)
+}
+
 #[test]
 fn a_bill_does_not_need_the_records() {
     // Records come late, and those of killed runs never. By job the bill is the same without any.
     for recording in RECORDINGS {
         let folder = unpack_fixture(recording.name);
         let truth = truth(&folder);
-        let mut read = read(&folder.path().join("state-dir"));
-        let removed =
-            ["state", "cron"].map(|name| fs::remove_dir_all(folder.path().join("state-dir").join(name)));
-        assert!(removed.iter().any(Result::is_ok));
-        read.attributor = self::read(&folder.path().join("state-dir")).attributor;
-        let (runs, unrecorded, rest) = read.bills();
+        let (runs, unrecorded, rest) = read_without_records(&folder, true).bills();
         assert!(runs.is_empty());
         assert_eq!(sums(&rest), recording.nobody_s(&truth), "{}", recording.name);
         for job in jobs(&truth) {
             let bill = unrecorded.get(job["jobId"].as_str().unwrap()).cloned().unwrap_or_default();
-            assert_eq!(
-                sums(&bill),
-                recording.expected_of(job, &truth),
-                "{}: {}",
-                recording.name,
-                job["name"]
-            );
+            let expected = recording.expected_of(job, &truth);
+            assert_eq!(sums(&bill), expected, "{}: {}", recording.name, job["name"]);
+        }
+    }
+}
+
+#[test]
+fn the_scheduler_s_message_alone_names_the_job() {
+    // Neither records nor keys are left: archives of sessions that every index has forgotten.
+    for recording in RECORDINGS {
+        let folder = unpack_fixture(recording.name);
+        let truth = truth(&folder);
+        let (_, unrecorded, rest) = read_without_records(&folder, false).bills();
+        assert_eq!(sums(&rest), truth_of(&truth["totals"]["mainSessionCronAndChat"]), "{}", recording.name);
+        for job in jobs(&truth).iter().filter(|job| job["sessionTarget"] != "main") {
+            let bill = unrecorded.get(job["jobId"].as_str().unwrap()).cloned().unwrap_or_default();
+            let expected = recording.expected_of(job, &truth);
+            assert_eq!(sums(&bill), expected, "{}: {}", recording.name, job["name"]);
         }
     }
 }
