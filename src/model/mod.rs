@@ -14,7 +14,7 @@ mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
 pub use endpoint::{EndpointState, FRESH_MS};
-pub use job::{JobDefinition, ScheduleKind};
+pub use job::{Due, JobDefinition, ScheduleKind};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};
 pub use time::UnixMs;
