@@ -29,7 +29,11 @@ pub fn stores(database: &mut Database) -> Result<Stores, DatabaseError> {
         let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         Ok((look(transaction)?, version))
     })?;
-    found.map(|found| Stores { version, ..found }).map_err(|detail| DatabaseError::UnknownSchema { path, version, detail })
+    found.map(|found| Stores { version, ..found }).map_err(|detail| DatabaseError::UnknownSchema {
+        path,
+        version,
+        detail,
+    })
 }
 
 fn look(connection: &Connection) -> rusqlite::Result<Result<Stores, String>> {
