@@ -41,6 +41,8 @@ pub struct Summary {
     pub positions: u64,
     /// Rejects: reason, count, a sample of where.
     pub rejects: Vec<(String, u64, String)>,
+    /// Kinds of stores that runs came from, with the time of the newest record of each.
+    pub sources: Vec<(String, UnixMs)>,
     /// The newest run's start.
     pub last_run: Option<UnixMs>,
     /// What it takes up on disk in bytes.
@@ -154,6 +156,12 @@ impl LedgerReader {
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, count(row.get(1)?), row.get(2)?)))?;
         summary.rejects = rows.collect::<Result<_, _>>()?;
+        let mut statement = connection.prepare(
+            "SELECT substr(name, length('last_record_ms.') + 1), value FROM counter
+             WHERE name GLOB 'last_record_ms.*' ORDER BY name",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, UnixMs(row.get(1)?))))?;
+        summary.sources = rows.collect::<Result<_, _>>()?;
         Ok(summary)
     }
 }

@@ -15,6 +15,8 @@ pub struct Stores {
     pub runs: Vec<Table>,
     /// Whether there is a list of jobs.
     pub jobs: bool,
+    /// The database's `user_version`, which says what made it and decides nothing.
+    pub version: i64,
 }
 
 /// Looks which tables there are.
@@ -27,7 +29,11 @@ pub fn stores(database: &mut Database) -> Result<Stores, DatabaseError> {
         let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         Ok((look(transaction)?, version))
     })?;
-    found.map_err(|detail| DatabaseError::UnknownSchema { path, version, detail })
+    found.map(|found| Stores { version, ..found }).map_err(|detail| DatabaseError::UnknownSchema {
+        path,
+        version,
+        detail,
+    })
 }
 
 fn look(connection: &Connection) -> rusqlite::Result<Result<Stores, String>> {

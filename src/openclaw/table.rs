@@ -16,7 +16,7 @@ use super::database::{Database, DatabaseError};
 use crate::model::{Batch, FileId, Position, Reject, RejectReason, Run, SourceId, TablePosition, UnixMs};
 
 /// Rows that one batch takes up at most: bounds memory and how long a read transaction lasts.
-const BATCH_ROWS: usize = 2_000;
+const BATCH_ROWS: u64 = 2_000;
 /// Bytes of text that one batch takes up at most, give or take a row.
 const BATCH_BYTES: usize = 1 << 20;
 /// Longest text of a row that is read, in bytes.
@@ -66,6 +66,8 @@ pub struct TablePoll {
     pub batch: Option<Batch>,
     /// There is more to read at once.
     pub more: bool,
+    /// Rows that were read behind the position, whatever they were.
+    pub rows: u64,
 }
 
 /// One piece of what was consumed before.
@@ -122,6 +124,7 @@ impl Table {
         let mut reading = Reading { position: start, ..Reading::default() };
         reading.look_at_open(self, transaction, now)?;
         let more = reading.read_on(self, transaction, now)?;
+        let rows = reading.rows;
         let to = reading.position;
         let changed = Some(&to) != from || !reading.runs.is_empty() || !reading.rejects.is_empty() || gap;
         let batch = changed.then(|| Batch {
@@ -130,7 +133,7 @@ impl Table {
             gap,
             ..Batch::new(self.source_id(), from.cloned().map(Position::Table), Position::Table(to))
         });
-        Ok(TablePoll { batch, more })
+        Ok(TablePoll { batch, more, rows })
     }
 
     /// Returns whether the row at a position is the one that was consumed.
@@ -186,6 +189,8 @@ struct Reading {
     position: TablePosition,
     /// The last row to read; `None`: the table's last.
     until: Option<i64>,
+    /// Rows read behind the position.
+    rows: u64,
     runs: Vec<Run>,
     rejects: Vec<Reject>,
 }
@@ -206,16 +211,16 @@ impl Reading {
         let sql = format!("{} WHERE rowid > ?1 AND rowid <= ?2 ORDER BY rowid", table.select);
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([self.position.row, self.until.unwrap_or(i64::MAX)])?;
-        let (mut read, mut bytes) = (0, 0);
+        let mut bytes = 0;
         while let Some(row) = rows.next()? {
-            if read == BATCH_ROWS || bytes >= BATCH_BYTES {
+            if self.rows == BATCH_ROWS || bytes >= BATCH_BYTES {
                 return Ok(true);
             }
             let number: i64 = row.get(0)?;
             let found = (table.read)(row, now)?;
             (self.position.row, self.position.mark) = (number, found.mark);
             self.take(table, number, found.what);
-            read += 1;
+            self.rows += 1;
             bytes += found.bytes;
         }
         Ok(false)

@@ -3,19 +3,12 @@
 use std::io;
 
 use super::Collector;
-use crate::ledger::{JobLabel, Ledger, Totals};
-use crate::model::UnixMs;
+use crate::ledger::{JobFacts, JobLabel, Ledger, Totals};
+use crate::model::{Due, UnixMs};
 use crate::openclaw::{cron_run_logs, run_log, task_runs};
 
 /// All kinds of stores, oldest first: the order of upgrades.
 pub const SOURCES: [&str; 3] = [run_log::SOURCE, cron_run_logs::SOURCE, task_runs::SOURCE];
-
-/// How late a job may be beyond its own period before it counts as overdue: 5 min in milliseconds. OpenClaw puts off
-/// what it missed by about 3 min when it starts.
-const OVERDUE_MS: i64 = 300_000;
-/// The least period that a job is taken to have, and the one of a job that never ran: 1 min and 24 h in milliseconds.
-const MIN_PERIOD_MS: i64 = 60_000;
-const UNKNOWN_PERIOD_MS: i64 = 86_400_000;
 
 /// How the sources fare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,12 +133,11 @@ fn overdue(totals: &Totals, now: UnixMs) -> (u64, Option<UnixMs>) {
     let mut count = 0;
     let mut newest = None;
     for job in &totals.jobs {
-        let Some(due) = job.next_run.filter(|_| job.defined && job.enabled && !job.running) else { continue };
-        if job.label == JobLabel::System {
+        if !job.defined || job.label == JobLabel::System {
             continue;
         }
-        let period = job.last_run.map_or(UNKNOWN_PERIOD_MS, |last| due.since(last).max(MIN_PERIOD_MS));
-        if now.since(due) > period.saturating_add(OVERDUE_MS) {
+        let JobFacts { next_run, last_run, enabled, running, .. } = *job;
+        if let Some(due) = (Due { next_run, last_run, enabled, running }).overdue_since(now) {
             count += 1;
             newest = newest.max(Some(due));
         }
