@@ -250,3 +250,36 @@ fn what_cannot_be_read_is_an_error_without_its_content() {
     assert_eq!(read_config_prices(&empty.path("openclaw.json")).unwrap(), None);
     assert_eq!(read_agent_prices(&empty.path("models.json"), "a").unwrap(), None);
 }
+
+/// Whatever stands in the file: an answer or an error, soon, and nothing of the key.
+#[test]
+fn mangled_files_do_no_harm() {
+    let text = r#"{ /* a */ models: { mode: 'merge', providers: { p: { baseUrl: "http://127.0.0.1/", apiKey: 's3cret',
+        auth: 'oauth', contextWindow: 1e5, models: [ { id: 'm', cost: { input: .5, output: +15, cacheRead: 3e-1,
+        tieredPricing: [{ range: [0, 5], input: 1, output: 2, cacheRead: 3, cacheWrite: 4 }] } }, ], },
+        q: { $include: ['./q.json5'], }, } }, auth: { profiles: { 'p:x': { provider: 'p', mode: 'oauth' } } }, } // b"#;
+    const INTERESTING: &[u8] = b"{}[]()\"'\\/*:,.+-0e9xNI$\n\0\xe2\x80\xa8\xff u";
+    let dir = Dir::with(&[("q.json5", "{ models: [{ id: 'included', cost: { input: 1 } }] }")]);
+    let path = dir.path("openclaw.json");
+    let mut rng = fastrand::Rng::with_seed(11);
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(0..bytes.len());
+            match rng.u8(0..3) {
+                0 => bytes[at] = INTERESTING[rng.usize(0..INTERESTING.len())],
+                1 => bytes.insert(at, INTERESTING[rng.usize(0..INTERESTING.len())]),
+                _ => drop(bytes.drain(at..(at + rng.usize(1..9)).min(bytes.len()))),
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (said, count) = match read_config_prices(&path) {
+            Ok(found) => (format!("{found:?}"), &mut read),
+            Err(error) => (format!("{error} {error:?}"), &mut refused),
+        };
+        *count += 1;
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    assert!(read > 300 && refused > 300, "{read} read, {refused} refused");
+}
