@@ -184,6 +184,15 @@ fn includes_within_the_directory_are_followed_as_the_gateway_does() {
 }
 
 #[test]
+fn what_is_wrong_elsewhere_in_the_configuration_does_not_matter() {
+    let found = read(
+        r#"{ channels: { $include: './gone.json5' }, $schema: { $include: 7 },
+            models: { providers: { p: { models: [{ id: 'm', cost: { input: 1 } }] } } } }"#,
+    );
+    assert_eq!((shown(&found), found.left_out), (vec!["p/m: input 1.00".to_owned()], 0));
+}
+
+#[test]
 fn includes_that_lead_out_are_named_and_not_followed() {
     let outside = Dir::with(&[(
         "prices.json",
@@ -263,7 +272,7 @@ fn mangled_files_do_no_harm() {
     let path = dir.path("openclaw.json");
     let mut rng = fastrand::Rng::with_seed(11);
     let (mut read, mut refused) = (0, 0);
-    for _ in 0..3000 {
+    for _ in 0..600 {
         let mut bytes = text.as_bytes().to_vec();
         for _ in 0..rng.usize(1..4) {
             let at = rng.usize(0..bytes.len());
@@ -281,5 +290,5 @@ fn mangled_files_do_no_harm() {
         *count += 1;
         assert!(!said.contains("s3cret"), "{said}");
     }
-    assert!(read > 300 && refused > 300, "{read} read, {refused} refused");
+    assert!(read > 50 && refused > 300, "{read} read, {refused} refused");
 }
