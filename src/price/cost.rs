@@ -19,6 +19,9 @@ pub struct CostTooLarge;
 
 /// Returns what a usage cost; `rates` is `None` if the model has no price.
 ///
+/// Cache writes count at one rate. Where a provider bills longer-lived ones higher, only the gateway's own cost of each
+/// call knows.
+///
 /// Tokens × rate is exact (128 bits of 10^-15 USD) and rounded once, half to even; a lower bound is rounded down, so
 /// that it stays one. Where the tier is not known, each kind counts at the lowest rate that it can have had; if that
 /// is the only one, nothing is lost.
