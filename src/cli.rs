@@ -103,6 +103,9 @@ pub struct ServeArgs {
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
+    /// Prices in LiteLLM's format, for models that the gateway gives no price for [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<String>,
     /// How changes are noticed; poll suits network file systems [default: auto]
     #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(WatchMode::WORDS))]
     pub watch: Option<String>,
@@ -117,7 +120,7 @@ pub struct ServeArgs {
 impl From<ServeArgs> for Overrides {
     fn from(args: ServeArgs) -> Self {
         let ServeArgs { state_dir, profile, otlp_endpoints, gateway, ledger, .. } = args;
-        let ServeArgs { listen, config, watch, log_level, log_format, .. } = args;
+        let ServeArgs { listen, config, watch, log_level, log_format, catalogue, .. } = args;
         Self {
             config,
             state_dir,
@@ -126,6 +129,7 @@ impl From<ServeArgs> for Overrides {
             ledger,
             listen,
             watch,
+            catalogue,
             log_level,
             log_format,
             otlp_endpoints,
@@ -248,7 +252,7 @@ mod tests {
     #[test]
     fn every_flag_of_serve_reaches_the_overrides() {
         let line = "check --json --state-dir D --otlp-endpoint http://a --otlp-endpoint http://b --gateway G \
-                    --ledger L --listen A:1 --config C --watch poll --log-level debug --log-format json";
+                    --ledger L --listen A:1 --config C --catalogue P --watch poll --log-level debug --log-format json";
         let Command::Check(check) = parse_line(line).unwrap().command else { panic!("not check") };
         assert!(check.json);
         let some = |text: &str| Some(text.to_owned());
@@ -260,6 +264,7 @@ mod tests {
             ledger: some("L"),
             listen: some("A:1"),
             watch: some("poll"),
+            catalogue: some("P"),
             log_level: some("debug"),
             log_format: some("json"),
             otlp_endpoints: vec!["http://a".to_owned(), "http://b".to_owned()],

@@ -45,7 +45,11 @@ const RULES: [Rule; 15] = [
         &["model", "ledger"],
         "points derive from committed totals alone, without sockets or clocks",
     ),
-    ("config", &["model"], "settings are plain values that are resolved before anything runs"),
+    (
+        "config",
+        &["model", "price"],
+        "settings are plain values that are resolved before anything runs; of prices it asks what is a time zone",
+    ),
     (
         "export",
         &["config", "model", "telemetry"],

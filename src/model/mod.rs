@@ -22,8 +22,8 @@ pub use budget::{BudgetDefinition, BudgetMatch, Period};
 pub use call::{BilledCall, FailedCall};
 pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
-pub use money::{Billing, Cost, CostProvenance, NanoUsd};
 pub use job::{Due, JobDefinition, ScheduleKind};
+pub use money::{Billing, Cost, CostProvenance, NanoUsd};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 pub use price::{
     ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,

@@ -258,9 +258,9 @@ impl fmt::Display for PriceSource {
 /// One price of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceEntry {
-    /// Provider as OpenClaw names it; `*` and `?` are wildcards.
+    /// Provider as OpenClaw names it; in an override `*` and `?` are wildcards.
     pub provider: String,
-    /// Model without its provider; `*` and `?` are wildcards.
+    /// Model without its provider; in an override `*` and `?` are wildcards.
     pub model: String,
     /// What it costs.
     pub rates: Rates,

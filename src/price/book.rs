@@ -147,7 +147,9 @@ impl PriceBook {
     fn add(&mut self, entry: PriceEntry) {
         let name = Name::new(&entry.provider, &entry.model);
         let section = &mut self.sections[entry.source.rank()];
-        let dated = if is_wild(&name.provider) || is_wild(name.model) {
+        // Only people write patterns; elsewhere an asterisk is a character.
+        let pattern = matches!(entry.source, PriceSource::Override(_));
+        let dated = if pattern && (is_wild(&name.provider) || is_wild(name.model)) {
             let (provider, model) = (Pattern::new(&name.provider), Pattern::new(name.model));
             let known = section.globs.iter().position(|(p, m, _)| (p, m) == (&provider, &model));
             let at = known.unwrap_or_else(|| {

@@ -255,11 +255,11 @@ fn rates(fields: &Map<String, Value>) -> Result<Option<Rates>, String> {
         }
     }
     tiers.extend(ranges(fields.get("tiered_pricing"))?);
-    // A tier says only what differs from the one below.
+    // What a tier does not say is as for all prompts, else as in the tier below.
     tiers.sort_by_key(|tier| tier.from_prompt);
     let mut below = base;
     for tier in &mut tiers {
-        tier.rates = tier.rates.or(&below);
+        tier.rates = tier.rates.or(&base).or(&below);
         below = tier.rates;
     }
     if base.is_empty() && tiers.iter().all(|tier| tier.rates.is_empty()) {
@@ -278,7 +278,8 @@ fn size_suffix(key: &str) -> Option<(&str, u64)> {
     Some((suffix, above))
 }
 
-/// Reads `tiered_pricing`: objects with the fields of an entry and `range: [from, to]`.
+/// Reads `tiered_pricing`: objects with the fields of an entry and `range: [above, to]`, where the first number is
+/// still a prompt of the tier before.
 fn ranges(value: Option<&Value>) -> Result<Vec<Tier>, String> {
     let Some(Value::Array(tiers)) = value else { return Ok(Vec::new()) };
     let tier = |value: &Value| {
@@ -286,6 +287,8 @@ fn ranges(value: Option<&Value>) -> Result<Vec<Tier>, String> {
         let begin = fields.get("range").and_then(|range| range.get(0)).and_then(Value::as_f64);
         let begin = begin.filter(|begin| (0.0..1e12).contains(begin)).ok_or("tiered_pricing has no range")?;
         let from_prompt = format!("{begin:.0}").parse::<u64>().map_err(|_| "tiered_pricing has no range")?;
+        // No prompt has 0 tokens, so the first tier begins there.
+        let from_prompt: u64 = if from_prompt > 0 { from_prompt + 1 } else { 0 };
         Ok(Tier { from_prompt, rates: rate_set(fields, "")? })
     };
     tiers.iter().map(tier).collect()
@@ -313,7 +316,8 @@ mod tests {
                 "max_input_tokens": 1000000, "max_tokens": 64000, "mode": "chat"},
             "gemini/gem": {"litellm_provider": "gemini", "input_cost_per_token": "1.25e-6",
                 "output_cost_per_token": null, "input_cost_per_token_above_128k_tokens": 2e-6,
-                "input_cost_per_token_above_1000k_tokens": 4e-6, "max_tokens": "8192"},
+                "input_cost_per_token_above_1000k_tokens": 4e-6, "cache_read_input_token_cost": 1e-6,
+                "cache_read_input_token_cost_above_128k_tokens": 3e-6, "max_tokens": "8192"},
             "openrouter/x/y:free": {"litellm_provider": "openrouter", "input_cost_per_token": 0,
                 "output_cost_per_token": 0.0},
             "vertex_ai/gem": {"litellm_provider": "vertex_ai-language-models", "input_cost_per_token": 1e-7},
@@ -338,13 +342,14 @@ mod tests {
             (
                 "google",
                 "gem",
-                "input 1.25; from 128001 prompt tokens: input 2.00; from 1000001 prompt tokens: input 4.00",
+                "input 1.25, cache_read 1.00; from 128001 prompt tokens: input 2.00, cache_read 3.00; from 1000001 \
+                 prompt tokens: input 4.00, cache_read 1.00",
                 Some(8192),
             ),
             ("openrouter", "x/y:free", "input 0.00, output 0.00", None),
             ("google-vertex", "gem", "input 0.10", None),
             ("no-provider", "m", "input 0.10", None),
-            ("qwen", "q", "input 1.00, output 5.00; from 32000 prompt tokens: input 2.00, output 7.00", None),
+            ("qwen", "q", "input 1.00, output 5.00; from 32001 prompt tokens: input 2.00, output 7.00", None),
             ("openai", "float-noise", "input 0.05", None),
         ] {
             let found =

@@ -19,6 +19,9 @@ pub struct CostTooLarge;
 
 /// Returns what a usage cost; `rates` is `None` if the model has no price.
 ///
+/// Cache writes count at one rate. Where a provider bills longer-lived ones higher, only the gateway's own cost of each
+/// call knows.
+///
 /// Tokens × rate is exact (128 bits of 10^-15 USD) and rounded once, half to even; a lower bound is rounded down, so
 /// that it stays one. Where the tier is not known, each kind counts at the lowest rate that it can have had; if that
 /// is the only one, nothing is lost.
@@ -41,15 +44,16 @@ pub fn cost(usage: &Usage, rates: Option<&Rates>, extent: Extent) -> Result<Cost
     let mut used = 0_u32;
     let mut rated = 0_u32;
     for kind in TokenKind::ALL {
+        let (lowest, certain) = lowest_rate(&possible, kind);
         let Some(tokens) = usage.get(kind) else {
-            complete = false;
+            // However many there were, they were free.
+            complete &= certain && lowest == 0;
             continue;
         };
         if tokens == 0 {
             continue;
         }
         used += 1;
-        let (lowest, certain) = lowest_rate(&possible, kind);
         complete &= certain;
         rated += u32::from(possible.iter().any(|tier| tier.get(kind).is_some()));
         femto_usd += i128::from(tokens) * i128::from(lowest);
@@ -127,6 +131,10 @@ mod tests {
             (["", "", "0.3", ""], [904, 60, 0, 0], "0.00 unpriced"),
             (["0", "0", "0", "0"], [904, 60, 4096, 9], "0.00 priced"),
             (["0", "0", "", ""], [904, 60, 4096, 9], "0.00 lower_bound"),
+            // Whatever is not known was free.
+            (["0", "0", "0", "0"], [904, 60, -1, -1], "0.00 priced"),
+            (["3", "15", "0", "0"], [904, 60, -1, -1], "0.003612 priced"),
+            (["3", "15", "0", ""], [904, 60, -1, -1], "0.003612 lower_bound"),
             // 1 token at 0.0005 dollars per million is half a nano-USD, 3 are one and a half.
             (["0.0005", "", "", ""], [1, 0, 0, 0], "0.00 priced"),
             (["0.0005", "", "", ""], [3, 0, 0, 0], "0.000000002 priced"),

@@ -254,8 +254,7 @@ fn billed(held: &Held, run: RunKey, sub_agent: bool) -> Option<BilledCall> {
     let call = &held.call;
     let cost = call.cost.and_then(|cost| i64::try_from(cost).ok()).filter(|cost| *cost > 0);
     call.is_billed().then(|| BilledCall {
-        // Half of it: one in 2^64 is as good as never.
-        key: u64::try_from(held.key.0 & u128::from(u64::MAX)).unwrap_or(0),
+        key: held.key.0,
         run,
         at: call.asked_at,
         agent: Some(held.agent.clone()),
