@@ -109,11 +109,16 @@ pub(super) fn read_json5<T: DeserializeOwned>(
     let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     *left = left.checked_sub(read).filter(|_| read <= most).ok_or_else(too_large)?;
     let text = String::from_utf8(bytes).map_err(|_| PricesError::Invalid(path.into()))?;
+    parse_json5(&text).map(Some).ok_or_else(|| PricesError::Invalid(path.into()))
+}
+
+/// Reads JSON5; `None` if it is none, or nests so deep that its parser, which recurses, would run out of stack.
+pub(super) fn parse_json5<T: DeserializeOwned>(text: &str) -> Option<T> {
     // Written by OpenClaw it is plain JSON, which is the faster parser's; edited by hand it is JSON5.
-    match serde_json::from_str(&text) {
-        Ok(value) => Ok(Some(value)),
-        Err(_) if nests_deeper_than(&text, MAX_NESTING) => Err(PricesError::Invalid(path.into())),
-        Err(_) => json5::from_str(&text).map(Some).map_err(|_| PricesError::Invalid(path.into())),
+    match serde_json::from_str(text) {
+        Ok(value) => Some(value),
+        Err(_) if nests_deeper_than(text, MAX_NESTING) => None,
+        Err(_) => json5::from_str(text).ok(),
     }
 }
 

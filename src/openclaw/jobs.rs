@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::config_file::parse_json5;
+
 use crate::model::{JobDefinition, ScheduleKind, UnixMs};
 
 /// Largest list of jobs that is read, in bytes.
@@ -74,11 +76,7 @@ fn read_json5<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, 
         }
         Err(error) => return Err(JobsError::Unreadable(path.into(), error)),
     };
-    // Written by OpenClaw it is plain JSON, which is the faster parser's; edited by hand it is JSON5.
-    match serde_json::from_str(&text) {
-        Ok(value) => Ok(Some(value)),
-        Err(_) => json5::from_str(&text).map(Some).map_err(|_| JobsError::Invalid(path.into())),
-    }
+    parse_json5(&text).map(Some).ok_or_else(|| JobsError::Invalid(path.into()))
 }
 
 /// Reads one job; `states` are the scheduler's states by job id, where they are kept apart.
@@ -158,5 +156,7 @@ mod tests {
         let path = dir.path().join("jobs.json");
         std::fs::write(&path, r#"{"version":1,"jobs":[{"id":"#).unwrap();
         assert!(matches!(read_jobs(&path), Err(JobsError::Invalid(_))));
+        std::fs::write(&path, "[".repeat(1 << 20)).unwrap();
+        assert!(matches!(read_jobs(&path), Err(JobsError::Invalid(_))), "nested without end");
     }
 }

@@ -97,7 +97,7 @@ fn configured_store(state_dir: &Path) -> Result<Option<String>, LayoutError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LayoutError::Unreadable(path, error)),
     };
-    let config: Config = json5::from_str(&text).map_err(|_| LayoutError::Invalid(path))?;
+    let config: Config = super::config_file::parse_json5(&text).ok_or(LayoutError::Invalid(path))?;
     let store = config.cron.and_then(|cron| cron.store);
     Ok(store.and_then(|store| store.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned)))
 }
