@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::book::Book;
 use super::merge::Outcome;
 use super::positions::save_position;
+use super::pricing::{Pricing, Spent};
 use super::series::{Held, changed_series};
 use super::store::{save_counters, save_job, save_series};
 use super::totals::{Series, Totals};
@@ -19,6 +20,8 @@ use crate::model::{Batch, Position, Reject, SourceId, UnixMs};
 pub struct Applied {
     /// Records by outcome.
     pub outcomes: HashMap<Outcome, u64>,
+    /// By how much spending moved.
+    pub spent: Vec<Spent>,
     /// Whether anything that is exported changed.
     pub changed: bool,
 }
@@ -46,7 +49,8 @@ impl Ledger {
         self.book.stale = true;
         let before = self.book.counters.clone();
         let held = self.held.as_ref();
-        let result = write(&mut self.connection, &mut self.book, &self.totals, held, batch, now);
+        let pricing = &self.pricing;
+        let result = write((&mut self.connection, &mut self.book, pricing), &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
         let changed = !series.is_empty() || self.book.counters != before;
@@ -67,8 +71,7 @@ impl Ledger {
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
-    connection: &mut Connection,
-    book: &mut Book,
+    (connection, book, pricing): (&mut Connection, &mut Book, &Pricing),
     totals: &std::sync::Mutex<Totals>,
     held: Option<&Held>,
     batch: &Batch,
@@ -76,7 +79,7 @@ fn write(
 ) -> rusqlite::Result<Written> {
     let transaction = connection.transaction()?;
     let before = book.counters.clone();
-    let (applied, changes, touched) = Writer::new(&transaction, book, now)?.record_all(batch)?;
+    let (applied, changes, touched) = Writer::new(&transaction, book, pricing, now)?.record_all(batch)?;
     for (outcome, n) in &applied.outcomes {
         *book.counters.outcomes.entry(*outcome).or_default() += n;
     }
