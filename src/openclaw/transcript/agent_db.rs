@@ -108,7 +108,7 @@ pub fn read_events(
     session_id: &str,
     after: i64,
     now: UnixMs,
-    mut emit: impl FnMut(i64, Event),
+    emit: &mut dyn FnMut(i64, Event),
 ) -> rusqlite::Result<()> {
     let packed = if columns(database, "transcript_events")?.contains("event_zstd") {
         "iif(octet_length(event_zstd) <= ?3, event_zstd, NULL)"
@@ -133,7 +133,7 @@ pub fn read_events(
 fn read_event(
     row: &Row<'_>,
     now: UnixMs,
-    emit: &mut impl FnMut(Event),
+    emit: &mut dyn FnMut(Event),
 ) -> rusqlite::Result<Result<(), RejectReason>> {
     Ok(match (row.get_ref(1)?, row.get_ref(2)?) {
         (ValueRef::Text(json), _) if json.len() <= LONG_BYTES => {
@@ -147,8 +147,9 @@ fn read_event(
             lines.end(&mut on_line);
             Ok(())
         }
-        (_, ValueRef::Blob(packed)) => {
-            unpack(packed, false, &mut |line| parse_kept(line, now, emit)).map_err(|error| reject(&error))
+        (_, ValueRef::Blob(mut packed)) => {
+            unpack(&mut packed, false, &mut |line| parse_kept(line, now, emit))
+                .map_err(|error| reject(&error))
         }
         _ => Err(RejectReason::LineTooLong),
     })
@@ -162,7 +163,7 @@ fn read_event(
 pub fn read_archives(
     database: &Connection,
     now: UnixMs,
-    mut emit: impl FnMut(&str, Event),
+    emit: &mut dyn FnMut(&str, Event),
 ) -> rusqlite::Result<Vec<SessionLink>> {
     let mut links = Vec::new();
     let columns = columns(database, "session_transcript_archives")?;
@@ -179,8 +180,10 @@ pub fn read_archives(
         let encoding: String = row.get(2)?;
         let mut on_line = |line: Option<&[u8]>| parse_kept(line, now, &mut |event: Event| emit(&id, event));
         let result = match (row.get_ref(3)?, encoding.as_str()) {
-            (ValueRef::Blob(bytes), "identity") => Lines::default().read(bytes, u64::MAX, &mut on_line),
-            (ValueRef::Blob(bytes), "zstd") => unpack(bytes, true, &mut on_line),
+            (ValueRef::Blob(mut bytes), "identity") => {
+                Lines::default().read(&mut bytes, u64::MAX, &mut on_line)
+            }
+            (ValueRef::Blob(mut bytes), "zstd") => unpack(&mut bytes, true, &mut on_line),
             _ => Err(LinesError::TooLarge(MAX_VALUE_BYTES.unsigned_abs())),
         };
         if let Err(error) = result {
@@ -191,7 +194,7 @@ pub fn read_archives(
     Ok(links)
 }
 
-fn parse_kept(line: Option<&[u8]>, now: UnixMs, emit: &mut impl FnMut(Event)) {
+fn parse_kept(line: Option<&[u8]>, now: UnixMs, emit: &mut dyn FnMut(Event)) {
     match line {
         Some(line) => parse_line(line, now, emit),
         None => emit(Event::Reject(RejectReason::LineTooLong)),

@@ -53,7 +53,7 @@ pub struct Lines {
 
 impl Lines {
     /// Takes the next bytes; `on_line` gets each line that they end, `None` for one beyond the limits.
-    pub fn feed(&mut self, bytes: &[u8], on_line: &mut impl FnMut(Option<&[u8]>)) {
+    pub fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(Option<&[u8]>)) {
         for &byte in bytes {
             if byte == b'\n' {
                 self.end(on_line);
@@ -64,7 +64,7 @@ impl Lines {
     }
 
     /// Hands out what no newline ends, if there is anything.
-    pub fn end(&mut self, on_line: &mut impl FnMut(Option<&[u8]>)) {
+    pub fn end(&mut self, on_line: &mut dyn FnMut(Option<&[u8]>)) {
         if self.seen > 0 {
             on_line((!self.too_long).then_some(&self.kept));
         }
@@ -78,9 +78,9 @@ impl Lines {
     /// See [`LinesError`]. Lines before the error were handed out.
     pub fn read(
         &mut self,
-        mut from: impl Read,
+        from: &mut dyn Read,
         limit: u64,
-        on_line: &mut impl FnMut(Option<&[u8]>),
+        on_line: &mut dyn FnMut(Option<&[u8]>),
     ) -> Result<(), LinesError> {
         let mut buffer = vec![0; 64 << 10];
         let mut total: u64 = 0;
@@ -151,14 +151,14 @@ impl Lines {
 /// # Errors
 /// See [`LinesError`]. Lines before the error were handed out.
 pub fn unpack(
-    packed: impl Read,
+    packed: &mut dyn Read,
     archive: bool,
-    on_line: &mut impl FnMut(Option<&[u8]>),
+    on_line: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<(), LinesError> {
-    let decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW_BYTES)
+    let mut decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW_BYTES)
         .map_err(|error| LinesError::Unpack(error.to_string()))?;
     let limit = if archive { MAX_ARCHIVE_BYTES } else { MAX_EVENT_BYTES };
-    match Lines::default().read(decoder, limit, on_line) {
+    match Lines::default().read(&mut decoder, limit, on_line) {
         // The decoder reports whatever is wrong with the data as an error of reading.
         Err(LinesError::Read(error)) => Err(LinesError::Unpack(error.to_string())),
         other => other,
@@ -216,7 +216,7 @@ mod tests {
         let mut handed_out = 0;
         let bomb = zstd::encode_all(io::repeat(b'a').take(MAX_EVENT_BYTES + 1), 1).unwrap();
         assert!(bomb.len() < 100_000);
-        let result = unpack(&bomb[..], false, &mut |_| handed_out += 1);
+        let result = unpack(&mut &bomb[..], false, &mut |_| handed_out += 1);
         assert!(matches!(result, Err(LinesError::TooLarge(MAX_EVENT_BYTES))), "{result:?}");
         assert_eq!(handed_out, 0);
     }
@@ -225,12 +225,12 @@ mod tests {
     fn what_is_no_frame_or_wants_too_much_memory_is_an_error() {
         let frame = zstd::encode_all(&b"{\"a\":1}\n{\"a\":2}"[..], 3).unwrap();
         let mut seen = Vec::new();
-        unpack(&frame[..], false, &mut |line| seen.push(line.unwrap().to_vec())).unwrap();
+        unpack(&mut &frame[..], false, &mut |line| seen.push(line.unwrap().to_vec())).unwrap();
         assert_eq!(seen, [b"{\"a\":1}", b"{\"a\":2}"]);
         // A window of 1 GiB: exponent 20, no content size.
         let greedy = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00];
-        for broken in [&b"no zstd"[..], &frame[..frame.len() / 2], &greedy] {
-            let result = unpack(broken, false, &mut |_| panic!("a line"));
+        for mut broken in [&b"no zstd"[..], &frame[..frame.len() / 2], &greedy] {
+            let result = unpack(&mut broken, false, &mut |_| panic!("a line"));
             assert!(matches!(result, Err(LinesError::Unpack(_))), "{result:?}");
         }
     }
