@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
 
@@ -73,6 +73,7 @@ const DEMO_EXAMPLES: &str = "\
 Examples:
   openclaw-usage demo
   openclaw-usage demo --duration 60s --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+  openclaw-usage demo --generation upgrade --duration 30s
   openclaw-usage demo --seed 7 --jobs 100 --speed 10 --keep-dir
 
 Every two seconds a line compares what the simulated provider billed with what was counted. Exit status: \
@@ -102,6 +103,9 @@ pub struct ServeArgs {
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
+    /// Prices in LiteLLM's format, for models that the gateway gives no price for [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<String>,
     /// How changes are noticed; poll suits network file systems [default: auto]
     #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(WatchMode::WORDS))]
     pub watch: Option<String>,
@@ -116,7 +120,7 @@ pub struct ServeArgs {
 impl From<ServeArgs> for Overrides {
     fn from(args: ServeArgs) -> Self {
         let ServeArgs { state_dir, profile, otlp_endpoints, gateway, ledger, .. } = args;
-        let ServeArgs { listen, config, watch, log_level, log_format, .. } = args;
+        let ServeArgs { listen, config, watch, log_level, log_format, catalogue, .. } = args;
         Self {
             config,
             state_dir,
@@ -125,6 +129,7 @@ impl From<ServeArgs> for Overrides {
             ledger,
             listen,
             watch,
+            catalogue,
             log_level,
             log_format,
             otlp_endpoints,
@@ -143,6 +148,20 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// Which OpenClaw `demo` simulates, by where it keeps its history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoGeneration {
+    /// Files cron/runs/*.jsonl, as 2026.5.28 and earlier
+    RunLog,
+    /// Table cron_run_logs in state/openclaw.sqlite, as 2026.6.11
+    CronRunLogs,
+    /// Table task_runs in state/openclaw.sqlite, as 2026.9.6
+    #[default]
+    TaskRuns,
+    /// From 2026.5.28 over 2026.6.11 to 2026.9.6 while it is counted
+    Upgrade,
+}
+
 /// Flags of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
@@ -152,6 +171,9 @@ pub struct DemoArgs {
     /// Number of scheduled jobs, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub jobs: u16,
+    /// Which OpenClaw is simulated; `upgrade` changes after one and two thirds of --duration, else after 10 s and 20 s
+    #[arg(long, value_name = "STORE", value_enum, default_value_t)]
+    pub generation: DemoGeneration,
     /// How many times faster than its normal pace the gateway runs
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = speed)]
     pub speed: f64,
@@ -230,7 +252,7 @@ mod tests {
     #[test]
     fn every_flag_of_serve_reaches_the_overrides() {
         let line = "check --json --state-dir D --otlp-endpoint http://a --otlp-endpoint http://b --gateway G \
-                    --ledger L --listen A:1 --config C --watch poll --log-level debug --log-format json";
+                    --ledger L --listen A:1 --config C --catalogue P --watch poll --log-level debug --log-format json";
         let Command::Check(check) = parse_line(line).unwrap().command else { panic!("not check") };
         assert!(check.json);
         let some = |text: &str| Some(text.to_owned());
@@ -242,6 +264,7 @@ mod tests {
             ledger: some("L"),
             listen: some("A:1"),
             watch: some("poll"),
+            catalogue: some("P"),
             log_level: some("debug"),
             log_format: some("json"),
             otlp_endpoints: vec!["http://a".to_owned(), "http://b".to_owned()],
@@ -259,6 +282,17 @@ mod tests {
         assert_eq!((demo.seed, demo.jobs, demo.duration_ms, demo.keep_dir), (1, 20, None, false));
         assert!((demo.speed - 1.0).abs() < f64::EPSILON);
         assert_eq!(demo.listen, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(demo.generation, DemoGeneration::TaskRuns);
+        for (word, generation) in [
+            ("run-log", DemoGeneration::RunLog),
+            ("cron-run-logs", DemoGeneration::CronRunLogs),
+            ("task-runs", DemoGeneration::TaskRuns),
+            ("upgrade", DemoGeneration::Upgrade),
+        ] {
+            let line = format!("demo --generation {word}");
+            let Command::Demo(demo) = parse_line(&line).unwrap().command else { panic!("not demo") };
+            assert_eq!(demo.generation, generation);
+        }
         let Command::Demo(demo) = parse_line("demo --duration 5m --keep-dir").unwrap().command else {
             panic!("not demo")
         };
@@ -280,6 +314,7 @@ mod tests {
             ("demo --speed 0", 64),
             ("demo --speed NaN", 64),
             ("demo --jobs 0", 64),
+            ("demo --generation 2026.9.6", 64),
             ("demo --listen nowhere", 64),
         ] {
             assert_eq!(exit_status(&parse_line(line).unwrap_err()), status, "{line:?}");

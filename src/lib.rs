@@ -11,6 +11,7 @@ pub mod export;
 pub mod ledger;
 pub mod model;
 pub mod openclaw;
+pub mod price;
 pub mod serve;
 pub mod tail;
 pub mod telemetry;

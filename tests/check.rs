@@ -48,7 +48,16 @@ fn state_dir(fixture: &Fixture) -> String {
 
 #[test]
 fn all_well_is_0_and_finds_what_the_records_hold() {
-    for name in ["2026.2.17", "2026.5.28", "stage1-5.28"] {
+    // Recording, runs in its logs, runs in the table of its database that is read.
+    for (name, logs, table) in [
+        ("2026.2.17", 45, None),
+        ("2026.5.28", 90, None),
+        ("2026.6.11", 0, Some(("cron_run_logs", 102))),
+        ("2026.9.6", 0, Some(("task_runs", 76))),
+        ("stage1-5.28", 44, None),
+        ("stage2-6.11", 44, Some(("cron_run_logs", 106))),
+        ("stage3-9.6", 44, Some(("task_runs", 164))),
+    ] {
         let fixture = Fixture::unpack(name);
         let (state_dir, ledger) = (state_dir(&fixture), counted(&fixture));
         let arguments = ["--state-dir", &state_dir, "--ledger", &ledger];
@@ -63,15 +72,25 @@ fn all_well_is_0_and_finds_what_the_records_hold() {
         assert_eq!(report["schema"], "openclaw-usage/check/1");
         assert_eq!(report["ok"], true);
         let sums = fixture.record_sums();
-        for found in [&report["state_directory"]["run_logs"], &report["ledger"]["content"]] {
+        let state = &report["state_directory"];
+        for found in [&state["all_runs"], &report["ledger"]["content"]] {
             assert_eq!(found["runs"], sums.records, "{name}");
             assert_eq!(
                 (&found["tokens"]["input"], &found["tokens"]["output"]),
                 (&sums.input.into(), &sums.output.into())
             );
         }
-        assert_eq!(report["state_directory"]["run_logs"]["files"], sums.logs);
-        assert_eq!(report["ledger"]["content"]["not_counted_yet"], 0);
+        assert_eq!(state["all_runs"]["jobs"], sums.logs, "{name}");
+        let of_logs = state["run_logs"]["runs"].as_u64().unwrap_or(0);
+        let of_tables: Vec<(&str, u64)> = state["database"]["tables"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|table| (table["table"].as_str().unwrap_or_default(), table["runs"].as_u64().unwrap_or(0)))
+            .collect();
+        assert_eq!((of_logs, of_tables), (logs, table.into_iter().collect()), "{name}");
+        assert_eq!(report["ledger"]["content"]["not_counted_yet"], 0, "{name}");
+        assert_eq!(report["ledger"]["content"]["no_longer_in_state_directory"], 0, "{name}");
         assert_eq!(report["names"]["instance"], "recorded");
     }
 }

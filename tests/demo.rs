@@ -44,7 +44,8 @@ fn runs(output: &str, line: &str) -> u64 {
 
 #[test]
 fn what_is_billed_is_counted_and_nothing_is_left_behind() {
-    let mut demo = Demo::start(&["--duration", "2s", "--speed", "40", "--seed", "3"]);
+    let mut demo =
+        Demo::start(&["--generation", "run-log", "--duration", "2s", "--speed", "40", "--seed", "3"]);
     let (status, output) = demo.end();
     assert!(status.success(), "{status}: {output}");
     assert!(output.lines().last().expect("output").starts_with("equal, over "), "{output}");
@@ -56,9 +57,21 @@ fn what_is_billed_is_counted_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn an_upgrade_goes_through_every_store() {
+    let mut demo = Demo::start(&["--generation", "upgrade", "--duration", "900ms", "--seed", "3"]);
+    let (_, output) = demo.end();
+    let place = |what: &str| output.find(what).unwrap_or_else(|| panic!("no {what:?}: {output}"));
+    let first = place("history          2026.5.28 (cron/runs/*.jsonl)");
+    let second = place("upgraded to 2026.6.11 (cron_run_logs in state/openclaw.sqlite)");
+    let third = place("upgraded to 2026.9.6 (task_runs in state/openclaw.sqlite)");
+    assert!(first < second && second < third, "{output}");
+    assert!(runs(&output, "billed by the provider") > 5_000, "{output}");
+}
+
+#[test]
 fn a_signal_ends_gateway_and_daemon_cleanly() {
     for signal in [Signal::INT, Signal::TERM] {
-        let mut demo = Demo::start(&["--keep-dir"]);
+        let mut demo = Demo::start(&["--generation", "run-log", "--keep-dir"]);
         let first_line =
             |log: &str| log.lines().any(|line| line.trim_start().starts_with("0s ")).then_some(());
         demo.process.wait_for_log("the first line of figures", first_line).expect("a running demo");
@@ -86,7 +99,9 @@ fn it_pushes_to_a_real_prometheus() {
     use crate::common::servers::{Prometheus, Version};
     let prometheus = Prometheus::start(Version::V3, &[]);
     let endpoint = prometheus.otlp_endpoint();
-    let mut demo = Demo::start(&["--duration", "1s", "--speed", "40", "--otlp-endpoint", &endpoint]);
+    let generation = ["--generation", "run-log"];
+    let flags = ["--duration", "1s", "--speed", "40", "--otlp-endpoint", &endpoint];
+    let mut demo = Demo::start(&[&generation[..], &flags[..]].concat());
     let (status, output) = demo.end();
     assert!(status.success(), "{status}: {output}");
     let stored = prometheus.query("sum(openclaw_cron_runs_total)", None);

@@ -171,10 +171,12 @@ fn a_state_directory_without_run_logs() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.state_dir()).unwrap();
     let daemon = sandbox.serve(&["--watch", "poll"]);
-    daemon.until_readiness(503, "OpenClaw makes it at the first run");
+    daemon.until_readiness(503, "OpenClaw makes one at the first run");
     fs::create_dir(sandbox.state_dir().join("state")).unwrap();
     fs::write(sandbox.state_dir().join("state/openclaw.sqlite"), "").unwrap();
-    daemon.until_readiness(503, "OpenClaw 2026.6.1 and later");
+    daemon.until_readiness(503, "is no readable SQLite database (it is empty)");
+    let empty = [("openclaw_reason", "not_a_database")];
+    assert_eq!(daemon.scrape().sum("openclaw_usage_rejects_total", &empty), 1.0);
 }
 
 #[test]

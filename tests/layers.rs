@@ -24,12 +24,13 @@ const EVERYTHING: &[&str] = &[
     "ledger",
     "model",
     "openclaw",
+    "price",
     "serve",
     "tail",
     "telemetry",
 ];
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -37,13 +38,18 @@ const RULES: [Rule; 14] = [
         &["model", "tail"],
         "formats become runs; where those are kept or shown is not their business",
     ),
+    ("price", &["model"], "what tokens cost does not depend on which file says so or what was spent before"),
     ("ledger", &["model"], "the count must not depend on where records come from or where totals go"),
     (
         "telemetry",
         &["model", "ledger"],
         "points derive from committed totals alone, without sockets or clocks",
     ),
-    ("config", &["model"], "settings are plain values that are resolved before anything runs"),
+    (
+        "config",
+        &["model", "price"],
+        "settings are plain values that are resolved before anything runs; of prices it asks what is a time zone",
+    ),
     (
         "export",
         &["config", "model", "telemetry"],

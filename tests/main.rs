@@ -5,6 +5,7 @@
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
+//! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
 //!
@@ -35,6 +36,8 @@ mod model;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;
+#[cfg(test)]
+mod prices;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod real_servers;

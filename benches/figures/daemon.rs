@@ -60,6 +60,16 @@ impl Daemon {
         until(&format!("{runs} counted runs"), pause, || Ok(self.metrics()?.contains(&wanted).then_some(())))
     }
 
+    /// Waits until `/metrics` shows that the ledger holds that many runs.
+    pub fn wait_for_runs_held(&self, runs: u64) -> Result<(), Failure> {
+        until(&format!("{runs} held runs"), Duration::from_millis(10), || {
+            let text = self.metrics()?;
+            let held =
+                text.lines().filter_map(|line| line.strip_prefix("openclaw_usage_runs{")?.rsplit(' ').next());
+            Ok((held.filter_map(|n| n.parse::<u64>().ok()).sum::<u64>() == runs).then_some(()))
+        })
+    }
+
     /// Scrapes `/metrics` once.
     pub fn metrics(&self) -> Result<String, Failure> {
         Ok(http::get(self.address, "/metrics")?.text())

@@ -8,6 +8,7 @@ mod append;
 mod catch_up;
 mod corpus;
 mod daemon;
+mod database;
 #[path = "../../tests/common/http.rs"]
 #[cfg_attr(feature = "e2e", expect(dead_code, reason = "the tests also post"))]
 mod http;
@@ -29,10 +30,11 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
+    ("database", database::measure),
     ("renames", renames::measure),
     ("push", push::measure),
     ("queryable", queryable::measure),

@@ -1,6 +1,5 @@
 //! The ledger: what it holds, who uses it, and how it compares with the state directory.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,16 +7,18 @@ use std::path::Path;
 use super::access;
 use super::page::many;
 use super::report::{Finding, LedgerContent, LedgerState, LedgerStatus, RejectCount, Section};
-use super::scan::hash;
-use super::state::by_kind;
+use super::scan::{Keys, Seen, hash};
+use super::state::State;
+use super::sums::by_kind;
 use crate::config::Config;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::model::RunAt;
 
 const HERE: Section = Section::Ledger;
 
-/// Looks at the ledger. `runs` are those of the state directory: hash of the key, time in milliseconds.
-pub fn inspect(config: &Config, runs: &HashMap<u64, i64>, findings: &mut Vec<Finding>) -> LedgerState {
+/// Looks at the ledger, beside what was found in the state directory.
+pub fn inspect(config: &Config, found: &State, findings: &mut Vec<Finding>) -> LedgerState {
+    let runs = &found.keys;
     let path = &config.ledger.path;
     let mut state = LedgerState { path: path.display().to_string(), ..LedgerState::default() };
     let in_state_dir = runs.len() as u64;
@@ -40,7 +41,10 @@ pub fn inspect(config: &Config, runs: &HashMap<u64, i64>, findings: &mut Vec<Fin
     }
     state.in_use_by = lock_holder(path);
     match read(path, runs) {
-        Ok(content) => judge(config, &mut state, content, in_state_dir, findings),
+        Ok(content) => {
+            findings.extend(lost(&content).filter(|_| found.no_store));
+            judge(config, &mut state, content, in_state_dir, findings);
+        }
         Err(LedgerError::Missing { .. }) => findings.push(missing(path, in_state_dir)),
         Err(error) => {
             let (status, remedy) = remedy(&error);
@@ -82,13 +86,13 @@ fn remedy(error: &LedgerError) -> (LedgerStatus, &'static str) {
 }
 
 /// Reads all of it; once more if a writer came while it was read as one at rest.
-fn read(path: &Path, runs: &HashMap<u64, i64>) -> Result<LedgerContent, LedgerError> {
+fn read(path: &Path, runs: &Keys) -> Result<LedgerContent, LedgerError> {
     let reader = LedgerReader::open(path)?;
     let content = content(&reader, runs);
     if reader.is_overtaken() { self::content(&LedgerReader::open(path)?, runs) } else { content }
 }
 
-fn content(reader: &LedgerReader, runs: &HashMap<u64, i64>) -> Result<LedgerContent, LedgerError> {
+fn content(reader: &LedgerReader, runs: &Keys) -> Result<LedgerContent, LedgerError> {
     reader.verify()?;
     let summary = reader.summary()?;
     let mut shared = 0;
@@ -96,7 +100,7 @@ fn content(reader: &LedgerReader, runs: &HashMap<u64, i64>) -> Result<LedgerCont
         shared += u64::from(runs.contains_key(&hash(job_id, at)));
     })?;
     // What retention has folded away can no longer be told run by run; it was counted.
-    let folded = |at: &&i64| folded_before.is_some_and(|folded| **at < folded.0);
+    let folded = |seen: &&Seen| folded_before.is_some_and(|folded| seen.at_ms < folded.0);
     shared += runs.values().filter(folded).count() as u64;
     Ok(LedgerContent {
         gateway: summary.gateway,
@@ -109,11 +113,24 @@ fn content(reader: &LedgerReader, runs: &HashMap<u64, i64>) -> Result<LedgerCont
             .into_iter()
             .map(|(reason, count, sample)| RejectCount { reason, count, sample })
             .collect(),
+        sources: summary.sources.into_iter().map(|(source, newest)| (source, newest.0)).collect(),
         last_run_ms: summary.last_run.map(|at| at.0),
         size_bytes: summary.size_bytes,
         not_counted_yet: (runs.len() as u64).saturating_sub(shared),
         no_longer_in_state_directory: summary.runs.saturating_sub(shared),
     })
+}
+
+/// Says which stores runs came from, now that there is none.
+fn lost(content: &LedgerContent) -> Option<Finding> {
+    let sources: Vec<&str> = content.sources.keys().map(String::as_str).collect();
+    let text = format!(
+        "runs came from {}, which the state directory no longer has, and nothing took its place",
+        sources.join(", ")
+    );
+    let remedy =
+        "if the state directory moved, give the new one with --state-dir; what was counted stays counted";
+    (!sources.is_empty()).then(|| Finding::problem(HERE, text, remedy))
 }
 
 fn judge(

@@ -5,13 +5,16 @@
 //! come in as values, from the command's clock. Deliberately absent: repairing anything.
 
 mod access;
+mod database;
 mod endpoints;
+mod jobs;
 mod ledger;
 mod names;
 mod page;
 mod report;
 mod scan;
 mod state;
+mod sums;
 mod text;
 
 use std::io::{self, Write};
@@ -22,8 +25,9 @@ use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
 
 pub use report::{
-    EndpointState, Family, Finding, JobList, JobSum, LedgerContent, LedgerState, LedgerStatus, Level, Names,
-    RejectCount, Report, RunLogs, SCHEMA, Section, Setting, StateDirectory, Watching,
+    DatabaseState, EndpointState, Family, Finding, JobList, JobSum, LedgerContent, LedgerState, LedgerStatus,
+    Level, Names, RejectCount, Report, RunLogs, RunSums, SCHEMA, Section, Setting, StateDirectory,
+    TableState, Watching,
 };
 
 /// After this long a reader of the terminal wants to know what goes on: 0.5 s in milliseconds.
@@ -48,14 +52,12 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
     let mut findings: Vec<Finding> =
         config.warnings.iter().map(|warning| Finding::note(Section::Configuration, warning)).collect();
     let state = state::inspect(&config.state_dir, surroundings.home, now, &mut |step: scan::Step| {
-        patience.word(|| {
-            format!("reading the run logs: file {} of {}, {} runs so far", step.files, step.of, step.runs)
-        });
+        patience.word(|| step.text());
     });
-    findings.extend(state.findings);
+    findings.extend(state.findings.iter().cloned());
     let watching = state::watching(config, &mut findings);
     patience.word(|| "reading the ledger".to_owned());
-    let ledger = ledger::inspect(config, &state.keys, &mut findings);
+    let ledger = ledger::inspect(config, &state, &mut findings);
     let known = ledger.content.as_ref().map(|content| content.gateway.clone());
     let gateway = config.gateway.clone().or(known).unwrap_or_else(|| DEFAULT_GATEWAY.to_owned());
     let resource = names::resource(config, &gateway);

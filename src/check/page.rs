@@ -101,6 +101,12 @@ pub fn many(n: u64, noun: &str) -> String {
     format!("{} {noun}{s}", number(n))
 }
 
+/// Returns a time, which is in milliseconds since the epoch, for people.
+pub fn utc(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms)
+        .map_or_else(|_| format!("{at_ms} ms"), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();

@@ -130,6 +130,10 @@ pub struct StateDirectory {
     pub run_logs: Option<RunLogs>,
     /// Whether `state/openclaw.sqlite` is there, where OpenClaw 2026.6.1 and later keep their runs.
     pub openclaw_sqlite: bool,
+    /// That database; absent if there is none.
+    pub database: Option<DatabaseState>,
+    /// The runs of all stores together; absent if there is no store that can be read.
+    pub all_runs: Option<RunSums>,
     /// The scheduler's list of jobs; absent if there is none or it cannot be read.
     pub job_list: Option<JobList>,
 }
@@ -144,11 +148,55 @@ pub struct RunLogs {
     pub files: u64,
     /// Logs that an upgrade of OpenClaw has imported and renamed `*.jsonl.migrated`.
     pub migrated_files: u64,
+    /// Their runs.
+    #[serde(flatten)]
+    pub sums: RunSums,
+}
+
+/// What the gateway's database holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct DatabaseState {
+    /// Where it is.
+    pub path: String,
+    /// Whether it could be read to its end.
+    pub readable: bool,
+    /// Reason for which it is refused: a value of `openclaw.reason` of the rejects.
+    pub refused: Option<String>,
+    /// OpenClaw's number for its schema (`user_version`), as far as it could be read.
+    pub schema_version: Option<i64>,
+    /// The tables that hold runs.
+    pub tables: Vec<TableState>,
+}
+
+/// What a table of runs holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct TableState {
+    /// Its name.
+    pub table: String,
+    /// Its value of `openclaw.source`.
+    pub source: String,
+    /// Rows, whatever they are.
+    pub rows: u64,
+    /// Rows that have neither a record nor ended; no more than a thousand are counted.
+    pub unfinished_rows: u64,
+    /// Its runs.
+    #[serde(flatten)]
+    pub sums: RunSums,
+}
+
+/// Runs, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct RunSums {
     /// Jobs with runs.
     pub jobs: u64,
     /// Runs, each once.
     pub runs: u64,
-    /// Records of runs that another record had told of.
+    /// Of those, runs that more than one store holds.
+    pub in_several_stores: u64,
+    /// Records of runs that another record here had told of.
     pub duplicates: u64,
     /// Tokens by kind; of a run with several records, as its first one says.
     pub tokens: BTreeMap<String, u64>,
@@ -194,14 +242,20 @@ pub struct JobSum {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct JobList {
+    /// Where it is: the path of a file, or `cron_jobs` for that table of the database.
+    pub place: String,
     /// Jobs in it.
     pub defined: u64,
+    /// Of those, OpenClaw's own: heartbeats and the like.
+    pub system: u64,
     /// Of those, without a name.
     pub unnamed: u64,
     /// Of those, switched off.
     pub disabled: u64,
     /// Of those, to run once.
     pub one_shot: u64,
+    /// Of users' jobs, those whose next run passed by more than their period without a run.
+    pub overdue: u64,
     /// Jobs that have runs and are not in the list: deleted, so that their names are not known here.
     pub gone: u64,
 }
@@ -258,6 +312,8 @@ pub struct LedgerContent {
     pub tokens: BTreeMap<String, u64>,
     /// What could not be counted.
     pub rejects: Vec<RejectCount>,
+    /// Kinds of stores that runs came from, with the time of the newest record of each.
+    pub sources: BTreeMap<String, i64>,
     /// Start of the newest run.
     pub last_run_ms: Option<i64>,
     /// What it takes up on disk.

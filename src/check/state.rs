@@ -1,21 +1,21 @@
 //! The gateway's state directory: which stores are there, and what stands in the way of reading them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use super::access;
+use super::database::Reading;
 use super::page::many;
-use super::report::{Finding, JobList, JobSum, RejectCount, RunLogs, Section, StateDirectory, Watching};
-use super::scan::{Scan, Step, scan};
+use super::report::{Finding, RejectCount, RunLogs, RunSums, Section, StateDirectory, Watching};
+use super::scan::{Keys, Scan, Step};
+use super::sums::sums;
+use super::{access, database, jobs};
 use crate::config::{Config, WatchMode};
-use crate::model::{JobDefinition, RejectReason, ScheduleKind, TokenKind, UnixMs};
-use crate::openclaw::{Layout, read_jobs};
+use crate::model::{JobDefinition, RejectReason, UnixMs, UsageProvenance};
+use crate::openclaw::{Layout, read_jobs, run_log};
 use crate::tail::{WatchMethod, is_remote};
 
 const HERE: Section = Section::StateDirectory;
-/// Jobs that are listed one by one.
-const TOP_JOBS: usize = 10;
 const OTHER_USER: &str =
     "run openclaw-usage as the user that runs the gateway, or give this user that permission";
 
@@ -25,8 +25,10 @@ pub struct State {
     pub directory: StateDirectory,
     /// As judgements.
     pub findings: Vec<Finding>,
-    /// The runs: hash of the key, time in milliseconds.
-    pub keys: HashMap<u64, i64>,
+    /// The runs of all stores.
+    pub keys: Keys,
+    /// Whether there is no store that a gateway could be adding to, and nothing in the way of one.
+    pub no_store: bool,
 }
 
 /// Looks into a state directory.
@@ -35,15 +37,16 @@ pub fn inspect(state_dir: &Path, home: Option<&Path>, now: UnixMs, on_step: &mut
     let mut state = State {
         directory: StateDirectory { path, ..StateDirectory::default() },
         findings: Vec::new(),
-        keys: HashMap::new(),
+        keys: Keys::new(),
+        no_store: false,
     };
     if let Some(obstacle) = obstacle(state_dir) {
         state.findings.push(obstacle);
         return state;
     }
     state.directory.readable = true;
-    state.directory.openclaw_sqlite = state_dir.join("state").join("openclaw.sqlite").exists();
     let (layout, problem) = Layout::read(state_dir, home);
+    state.directory.openclaw_sqlite = layout.database.exists();
     if let Some(problem) = problem {
         state.findings.push(Finding::problem(HERE, problem.to_string(), OTHER_USER));
     }
@@ -51,14 +54,26 @@ pub fn inspect(state_dir: &Path, home: Option<&Path>, now: UnixMs, on_step: &mut
         let text = format!("openclaw.json (cron.store) puts the jobs at {}", layout.jobs_file.display());
         state.findings.push(Finding::ok(HERE, text));
     }
-    let jobs = state.read_job_list(&layout);
-    match scan(&layout.runs_dir, now, on_step) {
-        Ok(scan) => state.judge(&layout, scan, jobs.as_deref().unwrap_or_default()),
-        Err(error) => state.no_run_logs(&layout, &error),
-    }
-    if state.directory.openclaw_sqlite {
-        state.findings.push(newer_openclaw());
-    }
+    let listed = state.read_job_list(&layout);
+    let mut scan = Scan::default();
+    let logs = scan.run_logs(&layout.runs_dir, now, on_step);
+    // As `serve` does it: the list of an older gateway, if there is one, is in use.
+    let with_jobs = !layout.jobs_file.exists();
+    let database = database::read(&layout.database, with_jobs, &mut scan, now, on_step);
+    let stored = database.as_ref().and_then(|reading| reading.jobs.clone());
+    let (place, jobs) = match (listed, stored) {
+        (Some(jobs), _) => (layout.jobs_file.display().to_string(), Some(jobs)),
+        (None, stored) => ("cron_jobs".to_owned(), stored),
+    };
+    let list = jobs.as_ref().map(|jobs| jobs::facts(&place, jobs, &scan.all.jobs, now));
+    state.directory.job_list = list;
+    state.note_facts(&layout, &scan, database.as_ref(), logs.is_ok(), jobs.as_deref().unwrap_or_default());
+    state.judge_stores(&layout, &scan, database.as_ref(), logs.err());
+    let has_runs = scan.all.runs > 0;
+    state.findings.extend(jobs::naming(state.directory.job_list.as_ref(), has_runs));
+    let late = jobs.and_then(|jobs| jobs::lateness(&jobs, &scan.all.jobs, scan.all.newest, now));
+    state.findings.extend(late);
+    state.keys = scan.keys;
     state
 }
 
@@ -89,16 +104,6 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     denied.map_or_else(|| format!("cannot read {}: {error}", path.display()), |denied| denied.text())
 }
 
-fn newer_openclaw() -> Finding {
-    Finding::problem(
-        HERE,
-        "state/openclaw.sqlite is there: this gateway is OpenClaw 2026.6.1 or later, which keeps its runs in \
-         that database. This version of openclaw-usage reads only run logs, which OpenClaw wrote up to \
-         2026.5.28: runs since the upgrade are not counted.",
-        "use a version of openclaw-usage that reads the database; what is counted until then stays counted",
-    )
-}
-
 impl State {
     fn read_job_list(&mut self, layout: &Layout) -> Option<Vec<JobDefinition>> {
         match read_jobs(&layout.jobs_file) {
@@ -110,76 +115,73 @@ impl State {
                 None
             }
         }
-        .inspect(|jobs| {
-            let count =
-                |is: &dyn Fn(&JobDefinition) -> bool| jobs.iter().filter(|job| is(job)).count() as u64;
-            self.directory.job_list = Some(JobList {
-                defined: jobs.len() as u64,
-                unnamed: count(&|job| job.name.trim().is_empty()),
-                disabled: count(&|job| !job.enabled),
-                one_shot: count(&|job| job.schedule == ScheduleKind::OneShot),
-                gone: 0,
-            });
-        })
     }
 
-    fn no_run_logs(&mut self, layout: &Layout, error: &io::Error) {
-        let runs_dir = &layout.runs_dir;
-        let finding = if error.kind() != io::ErrorKind::NotFound {
-            Finding::problem(HERE, unreadable(runs_dir, error), OTHER_USER)
-        } else if self.directory.openclaw_sqlite {
-            return;
-        } else if layout.cron_dir.exists() || layout.state_dir.join("openclaw.json").exists() {
-            let text = format!("no run yet: OpenClaw makes {} at the first", runs_dir.display());
-            Finding::note(HERE, text)
-        } else {
-            let text = format!(
-                "{} is no state directory of OpenClaw: it has neither openclaw.json nor cron/",
-                layout.state_dir.display()
-            );
-            Finding::problem(HERE, text, "name the gateway's own with --state-dir, such as ~/.openclaw")
-        };
-        self.findings.push(finding);
-        self.judge_job_list();
-    }
-
-    fn judge(&mut self, layout: &Layout, scan: Scan, jobs: &[JobDefinition]) {
-        let names: HashMap<&str, &str> = jobs
-            .iter()
-            .filter(|job| !job.name.trim().is_empty())
-            .map(|job| (job.job_id.as_str(), job.name.as_str()))
-            .collect();
-        if let Some(list) = &mut self.directory.job_list {
-            let gone = |id: &&String| !jobs.iter().any(|job| job.job_id == **id);
-            list.gone = scan.jobs.keys().filter(gone).count() as u64;
-        }
-        self.unreadable(layout, &scan);
-        self.keys = scan.keys;
-        let logs = RunLogs {
+    fn note_facts(
+        &mut self,
+        layout: &Layout,
+        scan: &Scan,
+        database: Option<&Reading>,
+        has_logs: bool,
+        jobs: &[JobDefinition],
+    ) {
+        let named = jobs.iter().filter(|job| !job.name.trim().is_empty());
+        let names: HashMap<&str, &str> = named.map(|job| (job.job_id.as_str(), job.name.as_str())).collect();
+        let name = |id: &str| names.get(id).map(|name| (*name).to_owned());
+        self.directory.run_logs = has_logs.then(|| RunLogs {
             path: layout.runs_dir.display().to_string(),
             files: scan.files,
             migrated_files: scan.migrated,
-            jobs: scan.jobs.len() as u64,
-            runs: self.keys.len() as u64,
-            duplicates: scan.duplicates,
-            tokens: by_kind(scan.tokens),
-            runs_by_status: scan.statuses.iter().map(|(at, n)| (at.as_str().to_owned(), *n)).collect(),
-            runs_by_provenance: scan.provenance.iter().map(|(at, n)| (at.as_str().to_owned(), *n)).collect(),
-            rejects: scan
-                .rejects
-                .into_iter()
-                .map(|(reason, (count, sample))| RejectCount {
-                    reason: reason.as_str().to_owned(),
-                    count,
-                    sample,
-                })
-                .collect(),
-            newest_record_ms: scan.newest.map(|at| at.0),
-            top_jobs: top_jobs(scan.jobs, &names),
-        };
-        self.judge_logs(&logs);
-        self.directory.run_logs = Some(logs);
-        self.judge_job_list();
+            sums: sums(scan.store(run_log::SOURCE), &name),
+        });
+        self.directory.database = database.map(|reading| reading.state(&layout.database, scan, &name));
+        let readable = self.directory.database.as_ref().is_some_and(|database| database.readable);
+        self.directory.all_runs = (has_logs || readable).then(|| sums(&scan.all, &name));
+    }
+
+    fn judge_stores(
+        &mut self,
+        layout: &Layout,
+        scan: &Scan,
+        database: Option<&Reading>,
+        no_logs: Option<io::Error>,
+    ) {
+        let before = self.findings.iter().filter(|finding| finding.remedy.is_some()).count();
+        let missing = no_logs.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if let Some(error) = no_logs.filter(|_| !missing) {
+            self.findings.push(Finding::problem(HERE, unreadable(&layout.runs_dir, &error), OTHER_USER));
+        }
+        self.unreadable(layout, scan);
+        self.findings.extend(database.and_then(|reading| reading.obstacle(&layout.database)));
+        let readable = database.is_some_and(|reading| reading.sources().next().is_some());
+        // An upgrade leaves the logs behind, renamed: no run will ever be added to them.
+        let live = !missing && (scan.files > 0 || (scan.migrated == 0 && database.is_none()));
+        self.no_store = !live && database.is_none();
+        if self.no_store {
+            self.findings.push(no_store(layout, scan));
+        } else if scan.all.runs == 0 && (live || readable) {
+            self.findings.push(Finding::note(HERE, no_run(layout, live, readable)));
+        }
+        let troubles = self.findings.iter().filter(|finding| finding.remedy.is_some()).count() > before;
+        if scan.all.runs > 0 && scan.all.rejects.is_empty() && !troubles {
+            self.findings.push(Finding::ok(
+                HERE,
+                match readable {
+                    true => "every store can be read, and every record of a run in it counts",
+                    false => "every run log can be read, and every line of them counts",
+                },
+            ));
+        }
+        self.judge_rejects();
+        if let Some(partial) = scan.all.provenance.get(&UsageProvenance::Partial) {
+            let runs = many(*partial, "run");
+            let verb = if *partial == 1 { "is" } else { "are" };
+            let text = format!(
+                "{runs} {verb} `partial`: records of OpenClaw before 2026.8.1 hold no cache tokens, so less may be \
+                 counted of them than was billed"
+            );
+            self.findings.push(Finding::note(HERE, text));
+        }
     }
 
     fn unreadable(&mut self, layout: &Layout, scan: &Scan) {
@@ -192,34 +194,51 @@ impl State {
         self.findings.push(Finding::problem(HERE, text, OTHER_USER));
     }
 
-    fn judge_logs(&mut self, logs: &RunLogs) {
-        if logs.runs == 0 {
-            let text = format!("no run yet: the logs in {} hold none", logs.path);
-            self.findings.push(Finding::note(HERE, text));
+    fn judge_rejects(&mut self) {
+        let logs = self.directory.run_logs.iter().map(|logs| ("run logs", &logs.sums));
+        let tables = self.directory.database.iter().flat_map(|database| &database.tables);
+        let stores: Vec<(&str, &RunSums)> =
+            logs.chain(tables.map(|table| (table.table.as_str(), &table.sums))).collect();
+        let mut notes = Vec::new();
+        for (store, sums) in stores {
+            for RejectCount { reason, count, sample } in &sums.rejects {
+                let what = many(*count, "piece");
+                let text = format!("{what} of the {store} cannot be counted ({reason}), such as {sample}");
+                notes.push(Finding::note(HERE, text).with(reject_remedy(reason)));
+            }
         }
-        if logs.runs > 0 && logs.rejects.is_empty() && self.findings.is_empty() {
-            self.findings.push(Finding::ok(HERE, "every run log can be read, and every line of them counts"));
-        }
-        for reject in &logs.rejects {
-            let RejectCount { reason, count, sample } = reject;
-            let what = many(*count, "piece");
-            let text = format!("{what} of the run logs cannot be counted ({reason}), such as {sample}");
-            self.findings.push(Finding::note(HERE, text).with(reject_remedy(reason)));
-        }
+        self.findings.extend(notes);
     }
+}
 
-    fn judge_job_list(&mut self) {
-        let finding = match &self.directory.job_list {
-            Some(list) if list.unnamed > 0 => {
-                Finding::note(HERE, format!("{} without a name", many(list.unnamed, "job")))
-                    .with("name them in OpenClaw; until then their series have only openclaw_job_id")
-            }
-            None if !self.keys.is_empty() => {
-                Finding::note(HERE, "there is no list of jobs (cron/jobs.json), so jobs have no names here")
-            }
-            _ => return,
-        };
-        self.findings.push(finding);
+/// Says what it means that there is no store.
+fn no_store(layout: &Layout, scan: &Scan) -> Finding {
+    let (runs, database) = (layout.runs_dir.display(), layout.database.display());
+    if scan.migrated > 0 {
+        let text = format!(
+            "the run logs in {runs} were taken over by OpenClaw 2026.6.1 or later, and its database {database} is not \
+             there: runs since then are not seen"
+        );
+        return Finding::problem(HERE, text, "mount or name the whole state directory, with state/ in it");
+    }
+    if layout.cron_dir.exists() || layout.state_dir.join("openclaw.json").exists() {
+        let text = format!(
+            "no run yet: at the first OpenClaw makes {database}, or {runs} if it is of 2026.5.28 or before"
+        );
+        return Finding::note(HERE, text);
+    }
+    let text = format!(
+        "{} is no state directory of OpenClaw: it has neither openclaw.json nor cron/ nor state/openclaw.sqlite",
+        layout.state_dir.display()
+    );
+    Finding::problem(HERE, text, "name the gateway's own with --state-dir, such as ~/.openclaw")
+}
+
+fn no_run(layout: &Layout, live: bool, readable: bool) -> String {
+    match (live, readable) {
+        (true, false) => format!("no run yet: the logs in {} hold none", layout.runs_dir.display()),
+        (false, _) => format!("no run yet: {} holds none", layout.database.display()),
+        (true, true) => "no run yet: neither the logs nor the database hold one".to_owned(),
     }
 }
 
@@ -231,30 +250,10 @@ fn reject_remedy(reason: &str) -> &'static str {
     } else if is(RejectReason::NotAFile) || is(RejectReason::SymlinkOutside) {
         "if that name is a run log of yours, put the file itself there; else nothing is lost"
     } else if is(RejectReason::LineTooLong) {
-        "no run record is that long: look at what writes into that file"
+        "no run record is that long: look at what writes into that store"
     } else {
-        "look at that line: a crash or an editor may have damaged it; all other lines are counted"
+        "look at that place: a crash or an editor may have damaged it; everything else is counted"
     }
-}
-
-fn top_jobs(jobs: BTreeMap<String, (u64, u64)>, names: &HashMap<&str, &str>) -> Vec<JobSum> {
-    let mut sums: Vec<JobSum> = jobs
-        .into_iter()
-        .map(|(id, (runs, tokens))| JobSum {
-            name: names.get(id.as_str()).map(|name| (*name).to_owned()),
-            id,
-            runs,
-            tokens,
-        })
-        .collect();
-    sums.sort_by(|a, b| (b.tokens, b.runs, &a.id).cmp(&(a.tokens, a.runs, &b.id)));
-    sums.truncate(TOP_JOBS);
-    sums
-}
-
-/// Returns counts under the names of their kinds.
-pub fn by_kind(tokens: [u64; 4]) -> BTreeMap<String, u64> {
-    TokenKind::ALL.iter().zip(tokens).map(|(kind, n)| (kind.as_str().to_owned(), n)).collect()
 }
 
 /// Says how changes will be noticed.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::page::{Page, columns, many, number};
-use super::report::{Finding, LedgerContent, Level, Report, RunLogs, Section, Setting, StateDirectory};
+use super::page::{Page, columns, many, number, utc};
+use super::report::{
+    DatabaseState, Finding, LedgerContent, Level, Report, RunSums, Section, Setting, StateDirectory,
+};
 use crate::model::TokenKind;
 
 /// Column at which the values of the configuration begin.
@@ -93,11 +95,22 @@ fn configuration(page: &mut Page, settings: &[Setting]) {
 fn state_directory(page: &mut Page, state: &StateDirectory, now: i64) {
     page.paragraph("  ", &state.path);
     if let Some(logs) = &state.run_logs {
-        run_logs(page, logs, now);
+        let migrated = match logs.migrated_files {
+            0 => String::new(),
+            n => format!(", {} imported by an upgrade (*.migrated)", number(n)),
+        };
+        page.paragraph("  run logs       ", &format!("{}{migrated}", many(logs.files, "file")));
+    }
+    if let Some(database) = &state.database {
+        page.paragraph("  database       ", &database_line(database));
+    }
+    if let Some(all) = &state.all_runs {
+        all_runs(page, all, now);
     }
     if let Some(list) = &state.job_list {
         let mut parts = vec![format!("{} defined", number(list.defined))];
         for (n, what) in [
+            (list.system, "of them OpenClaw's own"),
             (list.disabled, "disabled"),
             (list.one_shot, "to run once"),
             (list.unnamed, "without a name"),
@@ -109,50 +122,72 @@ fn state_directory(page: &mut Page, state: &StateDirectory, now: i64) {
         }
         page.paragraph("  jobs           ", &parts.join(", "));
     }
-    if let Some(logs) = state.run_logs.as_ref().filter(|logs| !logs.top_jobs.is_empty()) {
+    if state.database.as_ref().is_some_and(|database| !database.tables.is_empty()) {
         page.gap();
-        top_jobs(page, logs);
+        stores(page, state);
+    }
+    if let Some(all) = state.all_runs.as_ref().filter(|all| !all.top_jobs.is_empty()) {
+        page.gap();
+        top_jobs(page, all);
         page.gap();
     }
 }
 
-fn run_logs(page: &mut Page, logs: &RunLogs, now: i64) {
-    let migrated = match logs.migrated_files {
-        0 => String::new(),
-        n => format!(", {} imported by an upgrade (*.migrated)", number(n)),
-    };
-    page.paragraph("  run logs       ", &format!("{}{migrated}", many(logs.files, "file")));
-    if logs.runs == 0 {
+fn database_line(database: &DatabaseState) -> String {
+    let version = database.schema_version.map(|version| format!("schema version {version}"));
+    let tables: Vec<String> = database
+        .tables
+        .iter()
+        .map(|table| format!("{} ({})", table.table, many(table.rows, "row")))
+        .collect();
+    let tables = if tables.is_empty() { "not read".to_owned() } else { tables.join(", ") };
+    version.map_or_else(|| tables.clone(), |version| format!("{version}; {tables}"))
+}
+
+fn all_runs(page: &mut Page, all: &RunSums, now: i64) {
+    if all.runs == 0 {
         return;
     }
     let statuses: Vec<String> =
-        logs.runs_by_status.iter().map(|(status, n)| format!("{} {status}", number(*n))).collect();
-    let runs = format!("{} of {}: {}", number(logs.runs), many(logs.jobs, "job"), statuses.join(", "));
+        all.runs_by_status.iter().map(|(status, n)| format!("{} {status}", number(*n))).collect();
+    let runs = format!("{} of {}: {}", number(all.runs), many(all.jobs, "job"), statuses.join(", "));
     page.paragraph("  runs           ", &runs);
     page.paragraph(
         "  tokens         ",
-        &tokens(&logs.tokens, if knows_cache(logs) { None } else { Some("cache not known") }),
+        &tokens(&all.tokens, if knows_cache(all) { None } else { Some("cache not known") }),
     );
-    page.paragraph("  usage known    ", &provenance(logs));
-    if let Some(at) = logs.newest_record_ms {
+    page.paragraph("  usage known    ", &provenance(all));
+    if let Some(at) = all.newest_record_ms {
         page.paragraph("  newest record  ", &time(at, now));
     }
 }
 
+/// Lists what each store holds: a run that several hold counts once.
+fn stores(page: &mut Page, state: &StateDirectory) {
+    page.row(&[("store", 20), ("runs", -9), ("in others too", -14), ("newest record", 23)]);
+    let logs = state.run_logs.iter().map(|logs| ("run logs", &logs.sums));
+    let tables = state.database.iter().flat_map(|database| &database.tables);
+    for (name, sums) in logs.chain(tables.map(|table| (table.table.as_str(), &table.sums))) {
+        let newest = sums.newest_record_ms.map(utc).unwrap_or_default();
+        let (runs, shared) = (number(sums.runs), number(sums.in_several_stores));
+        page.row(&[(name, 20), (&runs, -9), (&shared, -14), (&newest, 23)]);
+    }
+}
+
 /// Returns whether any record says what went through a cache; if none does, 0 would be a lie.
-fn knows_cache(logs: &RunLogs) -> bool {
-    logs.runs_by_provenance.keys().any(|how| !matches!(how.as_str(), "none" | "partial"))
+fn knows_cache(all: &RunSums) -> bool {
+    all.runs_by_provenance.keys().any(|how| !matches!(how.as_str(), "none" | "partial"))
 }
 
 /// Says for how many runs the tokens are known how well.
-fn provenance(logs: &RunLogs) -> String {
-    let said: Vec<String> = logs
+fn provenance(all: &RunSums) -> String {
+    let said: Vec<String> = all
         .runs_by_provenance
         .iter()
         .map(|(how, n)| {
             let meaning = match how.as_str() {
                 "none" => "whose records say nothing about tokens",
-                "partial" => "with input and output only (their records hold no cache tokens)",
+                "partial" => "with input and output only",
                 "derived" => "with cache tokens derived from a total",
                 "record" => "complete",
                 _ => how,
@@ -163,14 +198,14 @@ fn provenance(logs: &RunLogs) -> String {
     said.join("; ")
 }
 
-fn top_jobs(page: &mut Page, logs: &RunLogs) {
-    let title = if logs.jobs > logs.top_jobs.len() as u64 {
-        format!("jobs with the most tokens ({} of {})", logs.top_jobs.len(), number(logs.jobs))
+fn top_jobs(page: &mut Page, all: &RunSums) {
+    let title = if all.jobs > all.top_jobs.len() as u64 {
+        format!("jobs with the most tokens ({} of {})", all.top_jobs.len(), number(all.jobs))
     } else {
         "jobs with runs".to_owned()
     };
     page.row(&[(&title, 50), ("runs", -9), ("tokens", -15)]);
-    for job in &logs.top_jobs {
+    for job in &all.top_jobs {
         let name = job.name.clone().unwrap_or_else(|| format!("({})", job.id));
         page.row(&[(&name, 50), (&number(job.runs), -9), (&number(job.tokens), -15)]);
     }
@@ -236,8 +271,7 @@ fn tokens(tokens: &BTreeMap<String, u64>, no_cache: Option<&str>) -> String {
 
 /// Returns a time in UTC with its age.
 fn time(at_ms: i64, now_ms: i64) -> String {
-    let shown = jiff::Timestamp::from_millisecond(at_ms)
-        .map_or_else(|_| format!("{at_ms} ms"), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    let shown = utc(at_ms);
     let seconds = now_ms.saturating_sub(at_ms) / 1000;
     let age = |n: i64, unit: &str| if n == 1 { format!("1 {unit} ago") } else { format!("{n} {unit}s ago") };
     let age = match seconds {

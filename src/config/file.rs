@@ -9,11 +9,12 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::otlp::{ENDPOINT_KEYS, EndpointTable};
+use super::tables::{SCHEMAS, Table};
 use super::value::Raw;
 use super::{ConfigError, Origin};
 
 /// Every key with one value, dotted as in `[ledger] path`, in the order of the documentation.
-pub(super) const SCALAR_KEYS: [&str; 14] = [
+pub(super) const SCALAR_KEYS: [&str; 15] = [
     "state_dir",
     "profile",
     "gateway",
@@ -21,6 +22,7 @@ pub(super) const SCALAR_KEYS: [&str; 14] = [
     "watch",
     "poll_interval",
     "max_jobs",
+    "catalogue",
     "ledger.path",
     "ledger.synchronous",
     "ledger.keep",
@@ -32,12 +34,17 @@ pub(super) const SCALAR_KEYS: [&str; 14] = [
 const TABLES: [&str; 3] = ["ledger", "log", "resource"];
 const ENDPOINTS: &str = "otlp";
 const HEADERS: &str = "headers";
+const BILLING: &str = "billing";
 
 /// What a configuration file says.
 #[derive(Debug, Default)]
 pub(super) struct FileLayer {
     pub scalars: BTreeMap<&'static str, Raw>,
     pub endpoints: Vec<EndpointTable>,
+    /// Providers with what their dollars mean.
+    pub billing: Vec<(String, Raw)>,
+    /// By the name of their schema.
+    pub tables: BTreeMap<&'static str, Vec<Table>>,
 }
 
 impl FileLayer {
@@ -53,6 +60,14 @@ impl FileLayer {
             let name = key.get_ref().as_ref();
             if name == ENDPOINTS {
                 layer.endpoints = reader.endpoints(key, value)?;
+            } else if let Some(schema) = SCHEMAS.into_iter().find(|schema| schema.name == name) {
+                layer.tables.insert(schema.name, schema.read(&reader, key, value)?);
+            } else if name == BILLING {
+                for (provider, value) in reader.table(key, value, "a [table]")? {
+                    let raw =
+                        reader.text_of(&format!("{BILLING}.{}", provider.get_ref()), provider, value)?;
+                    layer.billing.push((provider.get_ref().to_string(), raw));
+                }
             } else if TABLES.contains(&name) {
                 for (inner, value) in reader.table(key, value, "a [table]")? {
                     layer.scalar(&reader, &format!("{name}."), inner, value)?;
@@ -89,22 +104,22 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-type Key<'i> = Spanned<DeString<'i>>;
+pub(super) type Key<'i> = Spanned<DeString<'i>>;
 
 /// The file while it is read: turns positions into lines.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Reader<'_> {
-    fn origin_at(&self, offset: usize) -> Origin {
+    pub(super) fn origin_at(&self, offset: usize) -> Origin {
         let before = self.text.as_bytes().iter().take(offset);
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
         Origin::File { path: self.path.to_owned(), line }
     }
 
-    fn origin(&self, key: &Key<'_>) -> Origin {
+    pub(super) fn origin(&self, key: &Key<'_>) -> Origin {
         self.origin_at(key.span().start)
     }
 
@@ -120,7 +135,7 @@ impl Reader<'_> {
         Ok(Raw::new(text, self.origin(key)))
     }
 
-    fn table<'v, 'i>(
+    pub(super) fn table<'v, 'i>(
         &self,
         key: &Key<'_>,
         value: &'v Spanned<DeValue<'i>>,
@@ -175,13 +190,14 @@ impl Reader<'_> {
         let here = SCALAR_KEYS.into_iter().filter(|full| full.len() == table.len() + leaf(full).len());
         let mut here: Vec<_> = here.filter(|full| full.starts_with(table)).map(leaf).collect();
         if table.is_empty() {
-            here.extend(TABLES.into_iter().chain([ENDPOINTS]));
+            here.extend(TABLES.into_iter().chain([ENDPOINTS, BILLING]));
+            here.extend(SCHEMAS.map(|schema| schema.name));
         }
         let elsewhere = SCALAR_KEYS.into_iter().find(|full| leaf(full) == key.get_ref().as_ref());
         self.unknown(table, key, here, elsewhere)
     }
 
-    fn unknown(
+    pub(super) fn unknown(
         &self,
         table: &str,
         key: &Key<'_>,

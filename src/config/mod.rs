@@ -11,9 +11,11 @@
 mod env;
 mod error;
 mod file;
+mod money;
 mod otlp;
 mod resolve;
 mod secret;
+mod tables;
 mod types;
 mod value;
 

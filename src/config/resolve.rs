@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::env::Signal;
 use super::file::FileLayer;
+use super::money;
 use super::otlp::EndpointTable;
 use super::secret::{ReadFile, read_small_file};
 use super::value::{KeepDays, MaxJobs, Millis, Name, Profile, Raw, Value};
@@ -23,6 +24,7 @@ pub struct Overrides {
     pub ledger: Option<String>,
     pub listen: Option<String>,
     pub watch: Option<String>,
+    pub catalogue: Option<String>,
     pub log_level: Option<String>,
     pub log_format: Option<String>,
     pub otlp_endpoints: Vec<String>,
@@ -37,6 +39,7 @@ impl Overrides {
             "ledger.path" => (&self.ledger, "--ledger"),
             "listen" => (&self.listen, "--listen"),
             "watch" => (&self.watch, "--watch"),
+            "catalogue" => (&self.catalogue, "--catalogue"),
             "log.level" => (&self.log_level, "--log-level"),
             "log.format" => (&self.log_format, "--log-format"),
             _ => return None,
@@ -110,10 +113,18 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     let watch = resolver.value("watch", WatchMode::Auto)?;
     let poll_interval_ms = resolver.value("poll_interval", Millis::<50, 3_600_000>(1_000))?.0;
     let max_jobs = resolver.value("max_jobs", MaxJobs(500))?.0;
+    let catalogue = resolver.optional_path("catalogue", "none")?;
     let ledger = resolver.ledger()?;
     let log = resolver.log()?;
     let resource = resolver.resource()?;
     let otlp = resolver.otlp(read)?;
+    let mut tables = |name: &str| resolver.file.tables.remove(name).unwrap_or_default();
+    let (prices, aliases, budgets) = (tables("price"), tables("alias"), tables("budget"));
+    let rows = &mut resolver.explained;
+    let prices = money::prices(&prices, rows)?;
+    let aliases = money::aliases(&aliases, rows)?;
+    let billing = money::billing(&resolver.file.billing, rows)?;
+    let budgets = money::budgets(&budgets, rows)?;
     let own_telemetry = OwnTelemetryConfig {
         traces_endpoint: resolver.own_signal("traces endpoint", Signal::Traces)?,
         logs_endpoint: resolver.own_signal("logs endpoint", Signal::Logs)?,
@@ -127,8 +138,13 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
         watch,
         poll_interval_ms,
         max_jobs,
+        catalogue,
         resource,
         otlp,
+        prices,
+        aliases,
+        billing,
+        budgets,
         log,
         own_telemetry,
         warnings: resolver.warnings,
@@ -213,6 +229,14 @@ impl Resolver<'_> {
         let shown = value.as_ref().map_or_else(|| absent.to_owned(), T::show);
         self.note(key, shown, raw.map_or(Origin::Default, |raw| raw.origin));
         Ok(value)
+    }
+
+    fn optional_path(&mut self, key: &str, absent: &str) -> Result<Option<PathBuf>, ConfigError> {
+        let raw = self.raw(key);
+        let path = raw.as_ref().map(|raw| self.paths.expand(key, raw)).transpose()?;
+        let shown = path.as_ref().map_or_else(|| absent.to_owned(), |path| path.display().to_string());
+        self.note(key, shown, raw.map_or(Origin::Default, |raw| raw.origin));
+        Ok(path)
     }
 
     fn note_path(&mut self, key: &str, path: PathBuf, origin: Origin) -> PathBuf {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::Origin;
 use super::value::keyword;
+use crate::model::{Billing, BudgetDefinition, PriceAlias, PriceEntry};
 
 /// Everything the program was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +28,20 @@ pub struct Config {
     pub poll_interval_ms: u64,
     /// Most job ids with series of their own; the rest share `other`. 1 to 100,000.
     pub max_jobs: usize,
+    /// File with prices in LiteLLM's format; `None` = only the gateway's own prices and those given here.
+    pub catalogue: Option<PathBuf>,
     /// OpenTelemetry resource attributes.
     pub resource: ResourceConfig,
     /// Where metrics are pushed; empty = nowhere.
     pub otlp: Vec<EndpointConfig>,
+    /// Prices that win over all others.
+    pub prices: Vec<PriceEntry>,
+    /// Models that are others under names of their own.
+    pub aliases: Vec<PriceAlias>,
+    /// Patterns of providers with what their dollars mean; for the rest the gateway's configuration tells.
+    pub billing: Vec<(String, Billing)>,
+    /// Budgets, each with a name of its own and a time zone that this machine knows.
+    pub budgets: Vec<BudgetDefinition>,
     /// Our own diagnostics on stderr.
     pub log: LogConfig,
     /// Our own traces and logs over OTLP.

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: money. Prices stand in the written `openclaw.json`.
 
+use super::record::RecordUsage;
+use super::{CacheShown, Generation};
 use crate::model::{Status, TokenKind};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -31,6 +33,21 @@ impl Tokens {
         }
     }
 
+    /// Returns the sum of some calls.
+    #[must_use]
+    pub fn sum(calls: &[Self]) -> Self {
+        calls.iter().fold(Self::default(), |mut sum, call| {
+            sum += *call;
+            sum
+        })
+    }
+
+    /// Returns the tokens that came from or went to a cache.
+    #[must_use]
+    pub const fn cached(&self) -> u64 {
+        self.cache_read + self.cache_write
+    }
+
     /// Returns the size of the prompt: all that is not output.
     #[must_use]
     pub const fn prompt(&self) -> u64 {
@@ -47,14 +64,44 @@ impl AddAssign for Tokens {
     }
 }
 
+/// What one record shows of what was billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) recorded: Tokens,
+    pub(super) derivable_cache: u64,
+}
+
+impl Shown {
+    /// Reads the usage of a record, whose cached tokens are known as far as its generation writes them.
+    pub(super) fn of(generation: Generation, usage: Option<RecordUsage>) -> Self {
+        let Some(usage) = usage else { return Self::default() };
+        let recorded = Tokens {
+            input: usage.input_tokens,
+            output: usage.output_tokens,
+            cache_read: usage.cache_read_tokens.unwrap_or(0),
+            cache_write: usage.cache_write_tokens.unwrap_or(0),
+        };
+        let derivable_cache = match generation.cache_shown() {
+            CacheShown::Nothing => 0,
+            CacheShown::Sum | CacheShown::Kinds => {
+                usage.total_tokens.saturating_sub(usage.input_tokens + usage.output_tokens)
+            }
+        };
+        Self { recorded, derivable_cache }
+    }
+}
+
 /// The bill of one job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobBill {
     runs: [u64; Status::ALL.len()],
     /// What the provider billed, cache included.
     pub provider: Tokens,
-    /// What the records carry: input and output only, these versions write no cache tokens.
+    /// What fields of the records carry: input and output, and the kinds of cached tokens only where
+    /// [`Generation::cache_shown`](super::Generation::cache_shown) is `Kinds`.
     pub recorded: Tokens,
+    /// Cached tokens of both kinds together that follow from the records: 0 for those of 2026.5.28 and earlier.
+    pub derivable_cache: u64,
 }
 
 impl JobBill {
@@ -76,6 +123,7 @@ impl JobBill {
         }
         self.provider += other.provider;
         self.recorded += other.recorded;
+        self.derivable_cache += other.derivable_cache;
     }
 }
 
@@ -123,8 +171,9 @@ impl Bill {
     }
 
     /// Adds one run.
-    pub(super) fn book(&mut self, job_id: &str, status: Status, provider: Tokens, recorded: Tokens) {
-        let mut one = JobBill { provider, recorded, ..JobBill::default() };
+    pub(super) fn book(&mut self, job_id: &str, status: Status, provider: Tokens, shown: Shown) {
+        let Shown { recorded, derivable_cache } = shown;
+        let mut one = JobBill { provider, recorded, derivable_cache, ..JobBill::default() };
         for (s, n) in Status::ALL.iter().zip(one.runs.iter_mut()) {
             *n = u64::from(*s == status);
         }

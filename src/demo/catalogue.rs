@@ -1,6 +1,6 @@
 //! The jobs of the demonstration: about twenty, on a schedule that ends several runs a second.
 
-use super::jobs::{Job, JobState, Schedule};
+use super::jobs::{Declaration, Job, JobState, Schedule};
 use super::provider::Profile;
 use super::uuid;
 use fastrand::Rng;
@@ -48,13 +48,14 @@ pub(super) fn jobs(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
             let name = if round == 0 { name.to_owned() } else { format!("{name}-{}", round + 1) };
             let schedule = if profile == Profile::Cache && webhook.is_none() {
                 let expr = format!("*/{} * * * * *", every_ms / 1000);
-                Schedule::Cron { expr, tz: "UTC", stagger_ms: 0, step_ms: every_ms }
+                Schedule::Cron { expr, tz: Some("UTC"), stagger_ms: Some(0), step_ms: every_ms, phase_ms: 0 }
             } else {
                 Schedule::Every { every_ms, anchor_ms: start + rng.i64(0..every_ms) }
             };
             let mut job = new(rng, name, profile, schedule, start);
             job.agent = agent;
             job.webhook = webhook.map(str::to_owned);
+            job.webhook_works = webhook.is_some_and(|url| url.contains("/ok"));
             job
         })
         .collect()
@@ -74,6 +75,43 @@ pub(super) fn passing(rng: &mut Rng, number: u32, now: i64) -> Job {
     job
 }
 
+/// Time between two heartbeats, in ms. OpenClaw's own (half an hour) is shortened so that a short demonstration
+/// sees skipped runs.
+const HEARTBEAT_MS: i64 = 10_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// Returns the jobs that 2026.9.6 makes for itself at its first start.
+pub(super) fn system(rng: &mut Rng, now: i64) -> Vec<Job> {
+    let dreaming = Schedule::Cron {
+        expr: "0 3 * * *".to_owned(),
+        tz: None,
+        stagger_ms: None,
+        step_ms: DAY_MS,
+        phase_ms: 3 * 3_600_000,
+    };
+    let mut jobs = vec![new(rng, "Memory Dreaming Promotion".to_owned(), Profile::Plain, dreaming, now)];
+    jobs[0].declaration = Some(Declaration {
+        key: "memory-core:memory-dreaming-promotion".to_owned(),
+        display_name: None,
+        description: Some("[managed-by=memory-core.short-term-promotion] Promotes short-term recalls."),
+    });
+    let every = |rng: &mut Rng, every_ms| Schedule::Every { every_ms, anchor_ms: rng.i64(0..every_ms) };
+    let mut declare = |rng: &mut Rng, what: &str, title: &str, agent, profile, schedule| {
+        let mut job = new(rng, format!("{what}-{agent}"), profile, schedule, now);
+        job.agent = Some(agent);
+        let (key, display_name) = (format!("{what}:{agent}"), Some(format!("{title} ({agent})")));
+        job.declaration = Some(Declaration { key, display_name, description: None });
+        jobs.push(job);
+    };
+    let schedule = every(rng, HEARTBEAT_MS);
+    declare(rng, "heartbeat", "Heartbeat", "main", Profile::Heartbeat, schedule);
+    for agent in ["main", "ops"] {
+        let schedule = every(rng, 7 * DAY_MS);
+        declare(rng, "skill-collection-review", "Skill collection review", agent, Profile::Plain, schedule);
+    }
+    jobs
+}
+
 fn new(rng: &mut Rng, name: String, profile: Profile, schedule: Schedule, now: i64) -> Job {
     Job {
         id: uuid(rng),
@@ -86,10 +124,13 @@ fn new(rng: &mut Rng, name: String, profile: Profile, schedule: Schedule, now: i
         created_at: now,
         updated_at: now,
         webhook: None,
+        webhook_works: false,
+        declaration: None,
         session_id: uuid(rng),
         calls: 0,
         last_run_at: i64::MIN,
         first_run_at: now,
         passing: false,
+        dirty: true,
     }
 }

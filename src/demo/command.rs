@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Error, Gateway, Options};
-use crate::cli::DemoArgs;
+use super::{Error, Finished, Gateway, Generation, Options, Store};
+use crate::cli::{DemoArgs, DemoGeneration};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, Environment, Overrides};
 use crate::ledger::{LedgerError, LedgerReader};
@@ -80,12 +80,14 @@ pub async fn run(args: &DemoArgs, clock: &Clock) -> Result<bool, DemoError> {
         tempfile::Builder::new().prefix("openclaw-usage-demo-").tempdir().map_err(DemoError::Directory)?;
     let root = if args.keep_dir { directory.keep() } else { directory.path().to_path_buf() };
     let start = clock.now();
-    let options = Options { seed: args.seed, jobs: usize::from(args.jobs), start, ..Options::default() };
+    let jobs = usize::from(args.jobs);
+    let options =
+        Options { seed: args.seed, jobs, generation: first(args.generation), start, ..Options::default() };
     let mut gateway = Gateway::new(&root.join("state"), options)?;
     gateway.prefill_for_demo()?;
     let ledger = root.join("ledger.sqlite");
     let running = serve::start(&config(args, &root, &ledger)?, clock).await?;
-    let mut demo = Demo { gateway, address: running.address, started: Instant::now(), rewrites: 0 };
+    let mut demo = Demo { gateway, address: running.address, started: Instant::now(), prunes: 0 };
     demo.introduce(args, &root)?;
     let outcome = demo.play(args, start, &mut signals).await;
     let end = match outcome {
@@ -101,6 +103,33 @@ pub async fn run(args: &DemoArgs, clock: &Clock) -> Result<bool, DemoError> {
         writeln!(io::stdout(), "kept: {}", root.display())?;
     }
     Ok(billed == counted && counted == held)
+}
+
+/// Returns which version the gateway starts as.
+const fn first(generation: DemoGeneration) -> Generation {
+    match generation {
+        DemoGeneration::RunLog | DemoGeneration::Upgrade => Generation::V2026_5_28,
+        DemoGeneration::CronRunLogs => Generation::V2026_6_11,
+        DemoGeneration::TaskRuns => Generation::V2026_9_6,
+    }
+}
+
+/// Returns what the gateway becomes meanwhile, and how long after the start.
+fn upgrades(args: &DemoArgs) -> Vec<(Duration, Generation)> {
+    if args.generation != DemoGeneration::Upgrade {
+        return Vec::new();
+    }
+    let third = args.duration_ms.map_or(Duration::from_secs(10), |ms| Duration::from_millis(ms / 3));
+    vec![(third, Generation::V2026_6_11), (third * 2, Generation::V2026_9_6)]
+}
+
+fn history(generation: Generation) -> String {
+    let store = match generation.store() {
+        Store::RunLogs => "cron/runs/*.jsonl",
+        Store::CronRunLogs => "cron_run_logs in state/openclaw.sqlite",
+        Store::TaskRuns => "task_runs in state/openclaw.sqlite",
+    };
+    format!("{} ({store})", generation.version())
 }
 
 fn config(
@@ -126,7 +155,7 @@ struct Demo {
     gateway: Gateway,
     address: SocketAddr,
     started: Instant,
-    rewrites: u64,
+    prunes: u64,
 }
 
 impl Demo {
@@ -138,6 +167,10 @@ impl Demo {
             "gateway          {} simulated jobs, seed {}, speed {}",
             args.jobs, args.seed, args.speed
         )?;
+        writeln!(out, "history          {}", history(self.gateway.generation()))?;
+        for (after, to) in upgrades(args) {
+            writeln!(out, "upgrade          to {} after {:.1} s", to.version(), after.as_secs_f64())?;
+        }
         writeln!(out, "state directory  {}", root.join("state").display())?;
         for endpoint in &args.otlp_endpoints {
             writeln!(out, "pushing to       {endpoint}")?;
@@ -162,6 +195,7 @@ impl Demo {
         let interrupted = signals.next();
         tokio::pin!(over, interrupted);
         let begun = Instant::now();
+        let mut upgrades = upgrades(args).into_iter().peekable();
         let (mut steps, mut lines) = (interval(STEP), interval(LINE));
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         lines.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -169,18 +203,43 @@ impl Demo {
         loop {
             tokio::select! {
                 biased;
-                () = &mut over => return Ok(()),
+                () = &mut over => break,
                 _ = &mut interrupted => return Ok(()),
                 _ = lines.tick() => {
                     let (billed, counted) = self.settled(STEP * 5).await?;
                     self.line(billed, counted)?;
                 }
                 _ = steps.tick() => {
-                    let finished = self.gateway.step(start.plus(scaled(begun.elapsed(), args.speed)))?;
-                    self.rewrites += finished.iter().filter(|run| run.pruned).count() as u64;
+                    let now = start.plus(scaled(begun.elapsed(), args.speed));
+                    let due = upgrades.next_if(|(after, _)| self.started.elapsed() >= *after);
+                    match due {
+                        Some((_, to)) => self.upgrade(to, now)?,
+                        None => {
+                            let finished = self.gateway.step(now)?;
+                            self.note(&finished);
+                        }
+                    }
                 }
             }
         }
+        // Where the time was too short for reading the history first, the last upgrades come at the end.
+        for (_, to) in upgrades {
+            self.upgrade(to, start.plus(scaled(begun.elapsed(), args.speed)))?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, finished: &[Finished]) {
+        self.prunes += finished.iter().filter(|run| run.pruned).count() as u64;
+    }
+
+    /// Restarts the gateway as another version, under the running daemon, and says so.
+    fn upgrade(&mut self, to: Generation, now: UnixMs) -> Result<(), DemoError> {
+        let finished = self.gateway.upgrade(to, now)?;
+        self.note(&finished);
+        let mut out = io::stdout().lock();
+        writeln!(out, "        upgraded to {}", history(to))?;
+        Ok(out.flush()?)
     }
 
     fn billed(&self) -> Count {
@@ -207,11 +266,16 @@ impl Demo {
             .await
             .map_err(|_| DemoError::Scrape(self.address, "no answer in 5 s".into()))?
             .map_err(|error| DemoError::Scrape(self.address, error.to_string()))?;
-        let sum = |family: &str| -> u64 {
-            let values = text.lines().filter(|line| line.starts_with(family) && !line.starts_with('#'));
+        // Cached tokens are exported too, where records tell of them; the comparison is of input and output.
+        let sum = |family: &str, label: &str| -> u64 {
+            let values = text.lines().filter(|line| line.starts_with(family) && line.contains(label));
             values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
         };
-        Ok(Count { runs: sum("openclaw_cron_runs_total{"), tokens: sum("openclaw_tokens_total{") })
+        let tokens = |kind: &str| sum("openclaw_tokens_total{", kind);
+        Ok(Count {
+            runs: sum("openclaw_cron_runs_total{", ""),
+            tokens: tokens("openclaw_token=\"input\"") + tokens("openclaw_token=\"output\""),
+        })
     }
 
     fn line(&self, billed: Count, counted: Count) -> io::Result<()> {
@@ -251,11 +315,7 @@ impl Demo {
             grouped(held.runs),
             grouped(held.tokens)
         )?;
-        writeln!(
-            out,
-            "{verdict}, over {} rewrites of logs by the gateway's pruning",
-            grouped(self.rewrites)
-        )?;
+        writeln!(out, "{verdict}, over {} prunes of its history by the gateway", grouped(self.prunes))?;
         out.flush()
     }
 }

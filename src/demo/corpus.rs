@@ -98,6 +98,5 @@ fn line(
     record.set_summary(provider::prose(rng, "", room));
     let mut line = record.to_line()?;
     line.push(b'\n');
-    let none = RecordUsage { input_tokens: 0, output_tokens: 0, total_tokens: 0 };
-    Ok((line, record.usage.unwrap_or(none)))
+    Ok((line, record.usage.unwrap_or_default()))
 }

@@ -18,6 +18,52 @@ pub enum Error {
         /// The system's words.
         source: io::Error,
     },
+    /// SQLite refused.
+    #[error(
+        "simulated gateway: cannot {action} the database {path}: {source}; check that nothing else writes there and \
+         that there is space"
+    )]
+    Database {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// The database was written by a newer version.
+    #[error(
+        "simulated gateway: cannot open the database {path}: it has schema version {found}, newer than {known}; \
+         start a newer generation on it or roll back first"
+    )]
+    NewerDatabase {
+        /// Which file.
+        path: PathBuf,
+        /// The version found.
+        found: i64,
+        /// The newest that this generation knows.
+        known: i64,
+    },
+    /// A change of version that is none, or goes the other way.
+    #[error(
+        "simulated gateway: cannot {action} from {from} to {to}: choose a version on the other side of {from}"
+    )]
+    WrongWay {
+        /// `upgrade` or `roll back`.
+        action: &'static str,
+        /// The version that runs.
+        from: &'static str,
+        /// The version that was asked for.
+        to: &'static str,
+    },
+    /// A fault of run logs was asked of a version that has none.
+    #[error(
+        "simulated gateway: cannot tear a line of a run log: {version} has none; use 2026.5.28 or earlier"
+    )]
+    NoRunLogs {
+        /// The version that runs.
+        version: &'static str,
+    },
     /// A value could not be written as JSON.
     #[error("simulated gateway: cannot write {what} as JSON: {source}; this is a defect, please report it")]
     Json {
@@ -51,6 +97,12 @@ impl Error {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Returns a function that wraps SQLite's error with what was attempted on which database.
+    pub(super) fn sqlite(action: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Database { action, path, source }
     }
 
     /// Returns a function that wraps a serialiser's error.

@@ -3,7 +3,7 @@
 //! Faults that need no record are [`RunLogWriter`](super::RunLogWriter)'s.
 
 use super::gateway::Composed;
-use super::{Error, Finished, Gateway};
+use super::{Error, Finished, Gateway, Store};
 use crate::model::UnixMs;
 
 /// A record of which only the beginning was written.
@@ -34,8 +34,12 @@ impl Gateway {
     /// in the bill once [`Self::complete_torn`] wrote the rest.
     ///
     /// # Errors
-    /// The file system's, with the path; [`Error::UnknownJob`].
+    /// The file system's, with the path; [`Error::UnknownJob`]; [`Error::NoRunLogs`].
     pub fn append_torn(&mut self, job_id: &str, cut: usize, now: UnixMs) -> Result<Torn, Error> {
+        let generation = self.generation();
+        if generation.store() != Store::RunLogs {
+            return Err(Error::NoRunLogs { version: generation.version() });
+        }
         let composed = self.compose_now(job_id, now)?;
         let mut rest = composed.line.clone();
         rest.push(b'\n');

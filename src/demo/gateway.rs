@@ -1,28 +1,24 @@
-//! The simulated gateway: schedules jobs, asks the provider, writes records, keeps the bill.
+//! The simulated gateway: asks the provider, writes records, keeps the bill.
 
-use super::bill::Bill;
+use super::bill::{Bill, Shown};
 use super::catalogue;
 use super::jobs::Job;
-use super::plan::{Batch, Event, Plan, Running};
-use super::provider::{self, Ending, Outcome};
+use super::plan::{Plan, Running};
+use super::provider;
 use super::record::{RunRecord, Times, status_of};
+use super::schedule::note;
+use super::sqlite::{LiveDatabase, TaskId};
 use super::store::{Change, JobStore, write_config};
 use super::writer::{KEEP_LINES, MAX_BYTES, RunLogWriter};
-use super::{Error, Generation, Tokens, uuid};
+use super::{Error, Generation, Store, Tokens, uuid};
 use crate::model::{RunAt, RunKey, Status, UnixMs};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How long a job waits after its first, second and later failure in a row, in ms. OpenClaw's own waits
-/// (30 s to an hour) are shortened so that a short demonstration sees failures.
-const BACKOFF_MS: [i64; 3] = [2_000, 4_000, 8_000];
 /// Time between changes of the job list, in ms.
-const CHURN_MS: i64 = 4_000;
-/// Most jobs that may exist beyond the first ones.
-const MAX_PASSING: usize = 5;
-
+pub(super) const CHURN_MS: i64 = 4_000;
 /// What to simulate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -36,7 +32,7 @@ pub struct Options {
     pub start: UnixMs,
     /// Size above which a log is pruned, in bytes.
     pub max_bytes: u64,
-    /// Lines that a prune keeps.
+    /// Lines, or rows of a job, that a prune keeps.
     pub keep_lines: usize,
     /// How many of 100 runs fail that would else succeed.
     pub failure_percent: u8,
@@ -88,54 +84,100 @@ pub struct WrittenRun {
     pub input: u64,
     /// Output tokens; 0 when it has no usage.
     pub output: u64,
+    /// Cached tokens of both kinds, as far as they follow from the record; 0 when it has no usage.
+    pub derivable_cache: u64,
 }
 
 /// A record that is about to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Composed {
     pub(super) line: Vec<u8>,
+    pub(super) record: RunRecord,
+    task: Option<TaskId>,
     pub(super) finished: Finished,
-    written: WrittenRun,
+    shown: Shown,
 }
 
 /// A simulated OpenClaw gateway with its state directory.
 #[derive(Debug)]
 pub struct Gateway {
     pub(super) options: Options,
-    state_dir: PathBuf,
-    rng: Rng,
+    pub(super) state_dir: PathBuf,
+    pub(super) rng: Rng,
     pub(super) jobs: Vec<Job>,
-    plan: Plan,
-    store: JobStore,
+    pub(super) plan: Plan,
+    pub(super) store: JobStore,
     pub(super) writer: RunLogWriter,
+    /// Only in the versions that have one.
+    pub(super) database: Option<LiveDatabase>,
+    /// The job list that each version left behind when it was upgraded.
+    pub(super) shelf: Vec<(Generation, Vec<Job>)>,
     bill: Bill,
     runs: BTreeMap<RunKey, WrittenRun>,
-    added: u32,
+    pub(super) added: u32,
 }
 
 impl Gateway {
-    /// Creates the state directory (`openclaw.json`, `cron/jobs.json`, `cron/runs/`) and its jobs.
+    /// Creates the state directory (`openclaw.json`, then `cron/jobs.json` and `cron/runs/` or
+    /// `state/openclaw.sqlite`) and its jobs.
     ///
     /// # Errors
-    /// The file system's, with the path.
+    /// The file system's and SQLite's, with the path.
     pub fn new(dir: &Path, options: Options) -> Result<Self, Error> {
         let mut rng = Rng::with_seed(options.seed);
         let start = options.start.0;
+        let generation = options.generation;
         let runs_dir = dir.join("cron").join("runs");
-        fs::create_dir_all(dir.join("cron")).map_err(Error::io("create", dir))?;
+        let own = if generation.store() == Store::RunLogs { dir.join("cron") } else { dir.to_path_buf() };
+        fs::create_dir_all(own).map_err(Error::io("create", dir))?;
         let (max_bytes, keep_lines) = (options.max_bytes, options.keep_lines);
-        let writer = RunLogWriter::new(&runs_dir, options.generation, max_bytes, keep_lines, options.seed)?;
+        let writer = RunLogWriter::new(&runs_dir, generation, max_bytes, keep_lines, options.seed)?;
         let custom = (max_bytes, keep_lines) != (MAX_BYTES, KEEP_LINES);
-        let configurable = custom && options.generation == Generation::V2026_5_28;
+        let configurable = custom && generation.is_late() && generation.store() != Store::TaskRuns;
         write_config(dir, configurable.then_some((max_bytes, keep_lines)))?;
-        let store = JobStore::new(dir, options.generation, Rng::with_seed(options.seed));
-        let jobs = catalogue::jobs(&mut rng, options.jobs, start);
+        let store = JobStore::new(dir, generation, Rng::with_seed(options.seed));
+        let mut jobs = catalogue::jobs(&mut rng, options.jobs, start);
+        if generation.store() == Store::TaskRuns {
+            jobs.extend(catalogue::system(&mut rng, start));
+        }
         let churn_at = options.churn.then(|| start + rng.i64(CHURN_MS / 2..CHURN_MS * 2));
         let plan = Plan::new(start, churn_at);
         let (bill, runs, state_dir) = (Bill::default(), BTreeMap::new(), dir.to_path_buf());
-        let mut gateway = Self { options, state_dir, rng, jobs, plan, store, writer, bill, runs, added: 0 };
-        gateway.store.persist(&gateway.jobs, Change::Jobs)?;
+        let (database, shelf, added) = (None, Vec::new(), 0);
+        let mut gateway =
+            Self { options, state_dir, rng, jobs, plan, store, writer, database, shelf, bill, runs, added };
+        gateway.open_database(start)?;
+        gateway.persist(Change::Jobs)?;
         Ok(gateway)
+    }
+
+    /// Returns which OpenClaw is simulated now.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.options.generation
+    }
+
+    /// Opens the database if the version has one, and closes it if not.
+    pub(super) fn open_database(&mut self, now: i64) -> Result<(), Error> {
+        // The one that is open is closed first, with a checkpoint.
+        self.database = None;
+        if self.options.generation.store() != Store::RunLogs {
+            let Options { generation, keep_lines, seed, .. } = self.options;
+            // Ids must not return after an upgrade.
+            let seed = seed ^ now.cast_unsigned();
+            self.database = Some(LiveDatabase::open(&self.state_dir, generation, keep_lines, seed, now)?);
+        }
+        Ok(())
+    }
+
+    /// Writes the job list where the version keeps it.
+    pub(super) fn persist(&mut self, change: Change) -> Result<(), Error> {
+        match &mut self.database {
+            Some(database) => database.persist(&self.jobs, change)?,
+            None => self.store.persist(&self.jobs, change)?,
+        }
+        self.jobs.iter_mut().for_each(|job| job.dirty = false);
+        Ok(())
     }
 
     /// Returns the state directory.
@@ -173,23 +215,6 @@ impl Gateway {
         self.plan.next(&self.jobs).map_or(UnixMs(i64::MAX), |(at, _)| UnixMs(at))
     }
 
-    /// Lets everything happen that is due at `now`, in order and each at its own time, and returns the runs
-    /// whose records were written.
-    ///
-    /// # Errors
-    /// The file system's, with the path. What was written before is in the bill.
-    pub fn step(&mut self, now: UnixMs) -> Result<Vec<Finished>, Error> {
-        let mut finished = Vec::new();
-        while let Some((at, event)) = self.plan.next(&self.jobs).filter(|(at, _)| *at <= now.0) {
-            match event {
-                Event::Tick => self.tick(at)?,
-                Event::Churn => self.churn(at)?,
-                Event::BatchEnds(index) => self.end_batch(index, &mut finished)?,
-            }
-        }
-        Ok(finished)
-    }
-
     /// Runs a job at once, outside its schedule, and writes its record.
     ///
     /// # Errors
@@ -203,27 +228,33 @@ impl Gateway {
     pub(super) fn compose_now(&mut self, job_id: &str, now: UnixMs) -> Result<Composed, Error> {
         let index = self.index_of(job_id)?;
         let run_at = now.0.max(self.jobs[index].last_run_at.saturating_add(1));
-        let running = self.start_run(index, run_at, self.options.failure_percent);
+        let mut running = self.start_run(index, run_at, self.options.failure_percent);
+        self.begin_task(index, &mut running)?;
         let ts = run_at + running.outcome.duration_ms;
         let next_run_at = self.jobs[index].state.next_run_at_ms;
         self.compose(index, &running, Times { ts, run_at, next_run_at })
     }
 
-    /// Appends a record and puts it in the bill.
-    fn commit(&mut self, mut composed: Composed) -> Result<Finished, Error> {
-        composed.finished.pruned = self.writer.append(&composed.finished.job_id, &composed.line)?;
+    /// Writes a record and puts it in the bill.
+    pub(super) fn commit(&mut self, mut composed: Composed) -> Result<Finished, Error> {
+        composed.finished.pruned = match (&mut self.database, &composed.task) {
+            (Some(database), Some(task)) => database.finish(task, &composed.record)?,
+            (Some(database), None) => database.append_interrupted(&composed.record)?,
+            (None, _) => self.writer.append(&composed.finished.job_id, &composed.line)?,
+        };
         self.book(&composed);
         Ok(composed.finished)
     }
 
     /// Puts a record in the bill.
     pub(super) fn book(&mut self, composed: &Composed) {
-        let WrittenRun { status, input, output } = composed.written;
-        let Finished { job_id, run_at, billed, .. } = &composed.finished;
-        self.bill.book(job_id, status, *billed, Tokens { input, output, ..Tokens::default() });
+        let Finished { job_id, run_at, billed, status, .. } = &composed.finished;
+        let Shown { recorded, derivable_cache } = composed.shown;
+        self.bill.book(job_id, *status, *billed, composed.shown);
         if self.options.remember_runs {
             let key = RunKey { job_id: job_id.clone(), at: RunAt::Started(*run_at) };
-            self.runs.insert(key, composed.written);
+            let Tokens { input, output, .. } = recorded;
+            self.runs.insert(key, WrittenRun { status: *status, input, output, derivable_cache });
         }
     }
 
@@ -237,7 +268,15 @@ impl Gateway {
         let outcome = provider::run(&mut self.rng, job.profile, job.calls, failure_percent);
         job.calls += 1;
         job.last_run_at = job.last_run_at.max(run_at);
-        Running { job_id: job.id.clone(), run_at, outcome }
+        Running { job_id: job.id.clone(), run_at, outcome, task: None }
+    }
+
+    /// Notes in the ledger of tasks, if the version has one, that a run has started.
+    pub(super) fn begin_task(&mut self, index: usize, running: &mut Running) -> Result<(), Error> {
+        if let Some(database) = &mut self.database {
+            running.task = Some(database.start(&self.jobs[index], running.run_at)?);
+        }
+        Ok(())
     }
 
     pub(super) fn compose(
@@ -250,11 +289,11 @@ impl Gateway {
         let generation = self.options.generation;
         let session = match generation {
             Generation::V2026_2_17 => job.session_id.clone(),
-            Generation::V2026_5_28 => uuid(&mut self.rng),
+            _ => uuid(&mut self.rng),
         };
         let record = RunRecord::new(generation, job, &session, &running.outcome, times);
         let status = status_of(generation, &running.outcome.ending);
-        let (input, output) = record.usage.map_or((0, 0), |u| (u.input_tokens, u.output_tokens));
+        let shown = Shown::of(generation, record.usage);
         let finished = Finished {
             job_id: job.id.clone(),
             run_at: UnixMs(times.run_at),
@@ -265,111 +304,6 @@ impl Gateway {
         };
         let line = record.to_line()?;
         note(&mut self.jobs[index], generation, &record, &running.outcome);
-        Ok(Composed { line, finished, written: WrittenRun { status, input, output } })
-    }
-
-    fn tick(&mut self, at: i64) -> Result<(), Error> {
-        self.plan.ticked(at);
-        let due: Vec<usize> =
-            (0..self.jobs.len()).filter(|i| self.jobs[*i].due_at().is_some_and(|due| due <= at)).collect();
-        let mut runs = Vec::with_capacity(due.len());
-        for (run_at, index) in (at..).zip(due) {
-            let run_at = run_at.max(self.jobs[index].last_run_at.saturating_add(1));
-            runs.push(self.start_run(index, run_at, self.options.failure_percent));
-            self.jobs[index].state.running_at_ms = Some(run_at);
-        }
-        let ends_at = runs.iter().map(|r| r.run_at + r.outcome.duration_ms).max().unwrap_or(at) + 3;
-        self.plan.batches.push(Batch { ends_at, runs });
-        self.store.persist(&self.jobs, Change::State)
-    }
-
-    fn end_batch(&mut self, batch: usize, finished: &mut Vec<Finished>) -> Result<(), Error> {
-        let Batch { ends_at: ts, runs } = self.plan.batches.remove(batch);
-        let mut change = Change::State;
-        for running in &runs {
-            let index = self.index_of(&running.job_id)?;
-            let next_run_at = self.next_run(index, running, ts);
-            let times = Times { ts, run_at: running.run_at, next_run_at };
-            let composed = self.compose(index, running, times)?;
-            let job = &mut self.jobs[index];
-            job.updated_at = ts;
-            if job.is_one_shot() {
-                // A one-shot job is deleted once it succeeded; after an error it stays, switched off.
-                change = Change::Jobs;
-                job.enabled = false;
-                if composed.finished.status == Status::Ok {
-                    self.jobs.remove(index);
-                }
-            }
-            finished.push(self.commit(composed)?);
-        }
-        self.store.persist(&self.jobs, change)
-    }
-
-    fn next_run(&self, index: usize, running: &Running, ts: i64) -> Option<i64> {
-        let job = &self.jobs[index];
-        let generation = self.options.generation;
-        let ended_at = running.run_at + running.outcome.duration_ms;
-        let next = job.schedule.next(generation, running.run_at, ended_at)?;
-        if status_of(generation, &running.outcome.ending) != Status::Error {
-            return Some(next);
-        }
-        let failures = usize::try_from(job.state.consecutive_errors.unwrap_or(0)).unwrap_or(0);
-        Some(next.max(ts + BACKOFF_MS[failures.min(BACKOFF_MS.len() - 1)]))
-    }
-
-    /// Adds a job, removes one (its log stays) or renames one.
-    fn churn(&mut self, at: i64) -> Result<(), Error> {
-        self.plan.churn_at = Some(at + self.rng.i64(CHURN_MS / 2..CHURN_MS * 2));
-        let idle = |j: &Job| j.passing && !j.is_running() && (!j.is_one_shot() || !j.enabled);
-        let removable = self.jobs.iter().position(idle);
-        let passing = self.jobs.iter().filter(|j| j.passing).count();
-        match (self.rng.u8(0..4), removable) {
-            (0, Some(index)) => {
-                self.jobs.remove(index);
-            }
-            (1, _) => {
-                let last = self.jobs.iter_mut().rfind(|j| !j.is_one_shot());
-                if let Some(job) = last {
-                    let base = job.name.split(" (renamed").next().unwrap_or_default().to_owned();
-                    job.name = format!("{base} (renamed {})", self.rng.u8(1..100));
-                    job.updated_at = at;
-                }
-            }
-            _ if passing < MAX_PASSING => {
-                self.added += 1;
-                let job = catalogue::passing(&mut self.rng, self.added, at);
-                self.jobs.push(job);
-            }
-            (_, Some(index)) => {
-                self.jobs.remove(index);
-            }
-            _ => {}
-        }
-        self.store.persist(&self.jobs, Change::Jobs)
-    }
-}
-
-/// Updates the state that the job list shows after a run.
-fn note(job: &mut Job, generation: Generation, record: &RunRecord, outcome: &Outcome) {
-    let late = generation == Generation::V2026_5_28;
-    let failed = record.status == Status::Error.as_str();
-    let state = &mut job.state;
-    state.running_at_ms = None;
-    state.next_run_at_ms = record.next_run_at_ms;
-    state.last_run_at_ms = Some(record.run_at_ms);
-    state.last_status = Some(record.status);
-    state.last_duration_ms = Some(record.duration_ms);
-    state.consecutive_errors = Some(if failed { state.consecutive_errors.unwrap_or(0) + 1 } else { 0 });
-    state.last_error = record.error().map(str::to_owned);
-    if late {
-        let skipped = matches!(outcome.ending, Ending::Skipped(_));
-        state.last_run_status = Some(record.status);
-        state.last_diagnostics.clone_from(&record.diagnostics);
-        state.last_diagnostic_summary = record.diagnostics.as_ref().map(|d| d.summary.clone());
-        state.last_delivery_status = Some("not-requested");
-        state.last_failure_notification_delivery_status = Some("not-requested");
-        state.consecutive_skipped =
-            Some(if skipped { state.consecutive_skipped.unwrap_or(0) + 1 } else { 0 });
+        Ok(Composed { line, record, task: running.task.clone(), finished, shown })
     }
 }

@@ -1,9 +1,10 @@
 //! Job definitions, their schedules and their state, as the job list holds them.
 
 use super::Generation;
+use super::delivery::Diagnostics;
 use super::provider::Profile;
-use super::record::Diagnostics;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// What a main-session job says.
 pub(super) const EVENT_TEXT: &str = "Reminder: check things";
@@ -12,13 +13,17 @@ pub(super) const EVENT_TEXT: &str = "Reminder: check things";
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub(super) enum Schedule {
-    /// A cron expression with seconds, always a step: due at multiples of `step_ms`.
+    /// A cron expression with seconds, always a step: due `phase_ms` after multiples of `step_ms`.
     Cron {
         expr: String,
-        tz: &'static str,
-        stagger_ms: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tz: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stagger_ms: Option<u32>,
         #[serde(skip)]
         step_ms: i64,
+        #[serde(skip)]
+        phase_ms: i64,
     },
     /// A fixed interval.
     Every { every_ms: i64, anchor_ms: i64 },
@@ -40,7 +45,9 @@ impl Schedule {
     /// Returns the first due time after `after` (which is itself not due); `None` for one-shots in the past.
     pub(super) fn first_after(&self, after: i64) -> Option<i64> {
         match *self {
-            Self::Cron { step_ms, .. } => Some((after.div_euclid(step_ms) + 1) * step_ms),
+            Self::Cron { step_ms, phase_ms, .. } => {
+                Some(phase_ms + ((after - phase_ms).div_euclid(step_ms) + 1) * step_ms)
+            }
             Self::Every { every_ms, anchor_ms } => {
                 Some(anchor_ms + ((after - anchor_ms).div_euclid(every_ms) + 1) * every_ms)
             }
@@ -49,10 +56,10 @@ impl Schedule {
     }
 
     /// Returns when a job that ran at `run_at` and ended at `ended_at` is due again. 2026.2.17 stays on the
-    /// grid of the anchor, 2026.5.28 counts from the last start.
+    /// grid of the anchor, later versions count from the last start.
     pub(super) fn next(&self, generation: Generation, run_at: i64, ended_at: i64) -> Option<i64> {
         match (self, generation) {
-            (Self::Every { every_ms, .. }, Generation::V2026_5_28) => Some(run_at + every_ms),
+            (Self::Every { every_ms, .. }, generation) if generation.is_late() => Some(run_at + every_ms),
             (Self::At { .. }, _) => None,
             _ => self.first_after(ended_at),
         }
@@ -68,9 +75,9 @@ pub(super) struct JobState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_run_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) last_run_status: Option<&'static str>,
+    pub(super) last_run_status: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) last_status: Option<&'static str>,
+    pub(super) last_status: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_duration_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +85,13 @@ pub(super) struct JobState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_diagnostic_summary: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) last_delivery_status: Option<&'static str>,
+    pub(super) last_error_reason: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_delivered: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_delivery_status: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_delivery_error: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_failure_notification_delivery_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +102,14 @@ pub(super) struct JobState {
     pub(super) last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) running_at_ms: Option<i64>,
+}
+
+/// What only jobs have that OpenClaw made for itself.
+#[derive(Clone, Debug)]
+pub(super) struct Declaration {
+    pub(super) key: String,
+    pub(super) display_name: Option<String>,
+    pub(super) description: Option<&'static str>,
 }
 
 /// A job of the simulated gateway.
@@ -107,6 +128,10 @@ pub struct Job {
     pub(super) updated_at: i64,
     /// Where its result is posted: with an (invented) secret in the query.
     pub(super) webhook: Option<String>,
+    /// Whether the webhook answers; only 2026.9.6 looks.
+    pub(super) webhook_works: bool,
+    /// What OpenClaw itself calls a job that it made (2026.9.6); a user's job has none.
+    pub(super) declaration: Option<Declaration>,
     /// The session that 2026.2.17 uses for every run of the job.
     pub(super) session_id: String,
     /// Runs so far, so that no two runs bill alike.
@@ -118,6 +143,8 @@ pub struct Job {
     /// Came after the start and may be removed again.
     pub(super) passing: bool,
     pub(super) state: JobState,
+    /// Changed since the list was last written.
+    pub(super) dirty: bool,
 }
 
 impl Job {

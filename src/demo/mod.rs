@@ -2,32 +2,39 @@
 //!
 //! The `demo` command, the tests and the benches share it, so it does to its files what OpenClaw does:
 //! one append per record, the prune by temporary file and rename, the rewritten job list, logs that stay
-//! when their job goes. Formats and habits were taken from recorded state directories of 2026.2.17 and
-//! 2026.5.28.
+//! when their job goes, rows that are inserted at the start of a run and updated at its end, and the imports and
+//! renames of an upgrade. Formats and habits were taken from recorded state directories of 2026.2.17, 2026.5.28,
+//! 2026.6.11 and 2026.9.6.
 //!
 //! Invariants:
-//! - Equal options, seed and times give equal bytes, however finely [`Gateway::step`] is called.
-//! - A run is in the [`Bill`] exactly when its record was handed to the file system.
+//! - Equal options, seed and times give equal files and rows, however finely [`Gateway::step`] is called.
+//! - A run is in the [`Bill`] exactly when its record was handed to the file system or committed.
 //! - Failed runs fail before the provider bills, and a record with usage carries the input and output that
 //!   were billed: whoever counts every record once arrives at the bill.
-//! - `runAtMs` is unique per job.
+//! - `runAtMs` is unique per job, over upgrades and rollbacks too.
 //!
 //! Deliberately absent: a clock and any waiting (every operation takes its time as a value), transcripts,
-//! the stores in SQLite, webhooks.
+//! webhooks, the file in which 2026.5.28 keeps a ledger of tasks (its rows appear with the upgrade).
 
 mod bill;
 mod catalogue;
 pub mod command;
 pub mod corpus;
+mod delivery;
+mod detail;
 mod error;
 mod faults;
 mod gateway;
+mod generation;
 mod jobs;
 mod plan;
 mod prefill;
 mod provider;
 mod record;
+mod schedule;
+mod sqlite;
 mod store;
+mod upgrade;
 mod writer;
 
 #[cfg(test)]
@@ -37,21 +44,11 @@ pub use bill::{Bill, JobBill, Tokens};
 pub use error::Error;
 pub use faults::Torn;
 pub use gateway::{Finished, Gateway, Options, WrittenRun};
+pub use generation::{CacheShown, Generation, Store};
 pub use jobs::Job;
 pub use record::{RecordUsage, RunRecord};
+pub use sqlite::{CronRunLogsWriter, TaskId, TaskRunsWriter};
 pub use writer::RunLogWriter;
-
-/// Which OpenClaw is simulated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Generation {
-    /// 2026.2.17, the first with usage in its records: job state inside `jobs.json`, files 0644, a failed
-    /// provider call is recorded as `ok`.
-    V2026_2_17,
-    /// 2026.5.28, the last that writes run logs: `jobs-state.json`, files 0600 and a chmod with every
-    /// append, delivery traces, diagnostics.
-    #[default]
-    V2026_5_28,
-}
 
 /// Returns a random UUID (version 4) as OpenClaw writes its ids.
 fn uuid(rng: &mut fastrand::Rng) -> String {

@@ -2,6 +2,7 @@
 
 use super::jobs::Job;
 use super::provider::Outcome;
+use super::sqlite::TaskId;
 
 /// OpenClaw's timer takes everything that is due at once; the next look comes no sooner than this, in ms.
 const TICK_MS: i64 = 250;
@@ -12,6 +13,15 @@ pub(super) struct Running {
     pub(super) job_id: String,
     pub(super) run_at: i64,
     pub(super) outcome: Outcome,
+    /// Its row in the ledger of tasks, in the versions that have one.
+    pub(super) task: Option<TaskId>,
+}
+
+impl Running {
+    /// Returns when the run itself ends, which can be before it is recorded.
+    pub(super) const fn ends_at(&self) -> i64 {
+        self.run_at + self.outcome.duration_ms
+    }
 }
 
 /// Runs that were due together and are recorded together.

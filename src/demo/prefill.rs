@@ -10,7 +10,7 @@ use crate::model::UnixMs;
 const INTERVAL_MS: i64 = 60_000;
 
 impl Gateway {
-    /// Writes `n` records of the job's past, all successful, in one append and without a prune. They are
+    /// Writes `n` records of the job's past, all successful, in one append or transaction and without a prune. They are
     /// part of the bill. Meant for before the first step; a further call writes still older runs.
     ///
     /// # Errors
@@ -27,6 +27,7 @@ impl Gateway {
         let state = self.jobs[index].state.clone();
         let mut at = self.jobs[index].first_run_at - INTERVAL_MS * i64::try_from(n).unwrap_or(0);
         self.jobs[index].first_run_at = at;
+        let lines = self.database.is_none();
         let mut bytes = Vec::new();
         let mut composed = Vec::with_capacity(n);
         for _ in 0..n {
@@ -39,13 +40,19 @@ impl Gateway {
             bytes.push(b'\n');
             let line = one.line.len() + 1;
             composed.push(one);
-            if bytes.len().saturating_add(4 * line) > budget {
+            if lines && bytes.len().saturating_add(4 * line) > budget {
                 break;
             }
         }
         // The past does not move the schedule.
         self.jobs[index].state = state;
-        self.writer.append_raw(job_id, &bytes)?;
+        match &mut self.database {
+            Some(database) => {
+                let records: Vec<_> = composed.iter().map(|one| &one.record).collect();
+                database.write_past(&self.jobs[index], &records)?;
+            }
+            None => drop(self.writer.append_raw(job_id, &bytes)?),
+        }
         for one in &composed {
             self.book(one);
         }
@@ -54,7 +61,8 @@ impl Gateway {
 
     /// Fills two logs so that both prune behaviours show within seconds: the long-lined one, which is then
     /// renamed over at every append (and loses lines from the eleventh on), and a short-lined one, which is
-    /// about to lose half its lines. Whoever counts must have read them before that.
+    /// about to lose half its lines. A version with a database has no lines: there the long-texted and a
+    /// short-texted job come near the limit of rows. Whoever counts must have read them before that.
     ///
     /// # Errors
     /// As [`Self::prefill`].
@@ -64,7 +72,11 @@ impl Gateway {
         if let Some(id) = first(&self.jobs, |j| matches!(j.profile, Profile::Long(n) if n > 1_000)) {
             self.prefill(&id, self.options.keep_lines.saturating_sub(10))?;
         }
-        if let Some(id) = first(&self.jobs, |j| j.profile == Profile::Plain) {
+        let plain = first(&self.jobs, |j| j.profile == Profile::Plain);
+        if let (Some(id), true) = (&plain, self.database.is_some()) {
+            return self.prefill(id, self.options.keep_lines.saturating_sub(10));
+        }
+        if let Some(id) = plain {
             let index = self.index_of(&id)?;
             let sample = self.jobs[index].clone();
             let line = self.compose_now(&id, UnixMs(sample.created_at))?.line.len();

@@ -29,6 +29,8 @@ pub(super) enum Profile {
     Slow,
     /// No model call: an event for the main session.
     Event,
+    /// No model call: the look of 2026.9.6 at an agent's own list, always skipped.
+    Heartbeat,
 }
 
 /// USD per million tokens: input, output, cache read, cache write. Only ever written into `openclaw.json`.
@@ -51,7 +53,7 @@ impl Profile {
     /// Returns provider and model.
     pub(super) const fn model(self) -> (&'static str, &'static str) {
         match self {
-            Self::Plain | Self::Event => ("sim", "sim-ok"),
+            Self::Plain | Self::Event | Self::Heartbeat => ("sim", "sim-ok"),
             Self::Cache => ("sim", "sim-cache"),
             Self::Tools => ("sim", "sim-tools"),
             Self::Claude => ("simant", "sim-claude"),
@@ -82,6 +84,8 @@ pub(super) enum Ending {
     Event,
     /// The main session did not take the event, with the reason.
     Skipped(&'static str),
+    /// The gateway stopped before the provider answered, unbilled.
+    Interrupted,
 }
 
 /// One run as the provider saw it.
@@ -98,10 +102,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Returns what was billed.
     pub(super) fn billed(&self) -> Tokens {
-        self.calls.iter().fold(Tokens::default(), |mut sum, call| {
-            sum += *call;
-            sum
-        })
+        Tokens::sum(&self.calls)
     }
 }
 
@@ -112,6 +113,7 @@ pub(super) fn run(rng: &mut Rng, profile: Profile, k: u64, failure_percent: u8) 
     let unbilled = |ending, duration_ms| Outcome { ending, calls: Vec::new(), duration_ms };
     match profile {
         Profile::Event if rng.u8(0..5) == 0 => unbilled(Ending::Skipped("quiet-hours"), 1),
+        Profile::Heartbeat => unbilled(Ending::Skipped("quiet-hours"), rng.i64(1..30)),
         Profile::Event => unbilled(Ending::Event, rng.i64(1..30)),
         Profile::Fail => unbilled(Ending::Refused("500 upstream exploded"), duration_ms),
         Profile::BadKey => unbilled(Ending::Refused("401 Incorrect API key provided"), duration_ms),

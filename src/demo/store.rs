@@ -24,8 +24,14 @@ struct JobList<'a> {
 struct JobEntry<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    declaration_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<&'a str>,
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
     enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     delete_after_run: Option<bool>,
@@ -38,6 +44,8 @@ struct JobEntry<'a> {
     payload: Payload,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<Delivery<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_tool_policy: Option<ToolPolicy>,
     state: JobState,
 }
 
@@ -46,13 +54,23 @@ struct JobEntry<'a> {
 enum Payload {
     AgentTurn {
         message: String,
-        model: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         timeout_seconds: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tools_allow: Option<[&'static str; 1]>,
     },
+    Heartbeat,
     SystemEvent {
         text: &'static str,
     },
+}
+
+#[derive(Serialize)]
+struct ToolPolicy {
+    version: u8,
+    mode: &'static str,
 }
 
 #[derive(Serialize)]
@@ -77,10 +95,13 @@ struct StateEntry<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ScheduleIdentity<'a> {
     version: u8,
     enabled: bool,
     schedule: &'a Schedule,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_trigger: Option<bool>,
 }
 
 /// What gave rise to writing the job list.
@@ -106,18 +127,23 @@ impl JobStore {
         Self { cron_dir: state_dir.join("cron"), generation, pid: rng.u32(300..40_000), rng }
     }
 
+    /// Writes as another version from now on.
+    pub(super) const fn adopt(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
+
     /// Writes what this version writes after such a change.
     pub(super) fn persist(&mut self, jobs: &[Job], change: Change) -> Result<(), Error> {
-        let late = self.generation == Generation::V2026_5_28;
+        let (generation, late) = (self.generation, self.generation.is_late());
         if late {
             let list = StateList {
                 version: 1,
-                jobs: jobs.iter().map(|j| state_entry(j)).collect::<Result<_, _>>()?,
+                jobs: jobs.iter().map(|j| state_entry(j, generation)).collect::<Result<_, _>>()?,
             };
             self.replace("jobs-state.json", &pretty("jobs-state.json", &list)?)?;
         }
         if !late || change == Change::Jobs {
-            let list = JobList { version: 1, jobs: jobs.iter().map(|j| entry(j, late)).collect() };
+            let list = JobList { version: 1, jobs: jobs.iter().map(|j| entry(j, generation)).collect() };
             let bytes = pretty("jobs.json", &list)?;
             self.replace("jobs.json", &bytes)?;
             let backup = self.cron_dir.join("jobs.json.bak");
@@ -131,7 +157,7 @@ impl JobStore {
             self.cron_dir.join(format!("{name}.{}.{:014x}.tmp", self.pid, self.rng.u64(..1 << 56)));
         let target = self.cron_dir.join(name);
         fs::write(&temporary, bytes).map_err(Error::io("write", &temporary))?;
-        if self.generation == Generation::V2026_5_28 {
+        if self.generation.is_late() {
             set_mode(&temporary, 0o600)?;
         }
         fs::rename(&temporary, &target).map_err(Error::io("replace", &target))
@@ -147,38 +173,76 @@ fn pretty(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>, Error> 
     serde_json::to_vec_pretty(value).map_err(Error::json(what))
 }
 
-fn state_entry(job: &Job) -> Result<(&str, StateEntry<'_>), Error> {
-    let identity = ScheduleIdentity { version: 1, enabled: job.enabled, schedule: &job.schedule };
-    let schedule_identity = serde_json::to_string(&identity).map_err(Error::json("a schedule"))?;
+fn state_entry(job: &Job, generation: Generation) -> Result<(&str, StateEntry<'_>), Error> {
+    let schedule_identity = identity(job, generation)?;
     Ok((&job.id, StateEntry { updated_at_ms: job.updated_at, schedule_identity, state: &job.state }))
 }
 
-fn entry(job: &Job, late: bool) -> JobEntry<'_> {
-    let (provider, model) = job.profile.model();
-    let event = job.profile == Profile::Event;
-    let payload = if event {
-        Payload::SystemEvent { text: EVENT_TEXT }
-    } else {
-        Payload::AgentTurn {
-            message: format!("Produce the {} report.", job.name),
-            model: format!("{provider}/{model}"),
-            timeout_seconds: (job.profile == Profile::Slow).then_some(TIMEOUT_SECONDS),
-        }
+fn identity(job: &Job, generation: Generation) -> Result<String, Error> {
+    let newest = generation == Generation::V2026_9_6;
+    let identity = ScheduleIdentity {
+        version: if newest { 2 } else { 1 },
+        enabled: job.enabled,
+        schedule: &job.schedule,
+        has_trigger: newest.then_some(false),
     };
+    serde_json::to_string(&identity).map_err(Error::json("a schedule"))
+}
+
+/// A job as a row of `cron_jobs` holds it, in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Definition {
+    pub(super) job: String,
+    pub(super) state: String,
+    pub(super) identity: String,
+    pub(super) updated_at: i64,
+}
+
+/// Returns what a row of `cron_jobs` holds of a job.
+pub(super) fn definition(job: &Job, generation: Generation) -> Result<Definition, Error> {
+    let state = serde_json::to_string(&job.state).map_err(Error::json("the state of a job"))?;
+    let text = serde_json::to_string(&entry(job, generation)).map_err(Error::json("a job"))?;
+    Ok(Definition { job: text, state, identity: identity(job, generation)?, updated_at: job.updated_at })
+}
+
+fn payload(job: &Job, newest: bool) -> Payload {
+    let (provider, model) = job.profile.model();
+    match job.profile {
+        Profile::Event => Payload::SystemEvent { text: EVENT_TEXT },
+        Profile::Heartbeat => Payload::Heartbeat,
+        _ => Payload::AgentTurn {
+            message: format!("Produce the {} report.", job.name),
+            // OpenClaw's own jobs leave the model to the agent.
+            model: job.declaration.is_none().then(|| format!("{provider}/{model}")),
+            timeout_seconds: (job.profile == Profile::Slow).then_some(TIMEOUT_SECONDS),
+            tools_allow: newest.then_some(["*"]),
+        },
+    }
+}
+
+fn entry(job: &Job, generation: Generation) -> JobEntry<'_> {
+    let (late, newest) = (generation.is_late(), generation == Generation::V2026_9_6);
+    let main = matches!(job.profile, Profile::Event | Profile::Heartbeat);
     let mode = if job.webhook.is_some() { "webhook" } else { "none" };
+    let system = job.declaration.as_ref();
+    let beside_heartbeat = system.is_some_and(|system| system.display_name.is_some());
     JobEntry {
         id: &job.id,
-        agent_id: if event { None } else { job.agent },
+        declaration_key: system.map(|system| system.key.as_str()),
+        display_name: system.and_then(|system| system.display_name.as_deref()),
+        agent_id: if job.profile == Profile::Event { newest.then_some("main") } else { job.agent },
         name: &job.name,
+        description: system.and_then(|system| system.description),
         enabled: job.enabled,
         delete_after_run: job.is_one_shot().then_some(true),
         created_at_ms: job.created_at,
         updated_at_ms: (!late).then_some(job.updated_at),
         schedule: &job.schedule,
-        session_target: if event { "main" } else { "isolated" },
-        wake_mode: "now",
-        payload,
-        delivery: (!event).then_some(Delivery { mode, to: job.webhook.as_deref() }),
+        session_target: if main { "main" } else { "isolated" },
+        wake_mode: if beside_heartbeat { "next-heartbeat" } else { "now" },
+        payload: payload(job, newest),
+        delivery: (!main).then_some(Delivery { mode, to: job.webhook.as_deref() }),
+        scheduled_tool_policy: (newest && !main).then_some(ToolPolicy { version: 1, mode: "trusted" }),
         state: if late { JobState::default() } else { job.state.clone() },
     }
 }

@@ -5,7 +5,7 @@
 //! that are not UTF-8 survive here).
 
 use super::store::set_mode;
-use super::{Error, Generation, uuid};
+use super::{Error, Generation, Store, uuid};
 use fastrand::Rng;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -30,7 +30,7 @@ pub struct RunLogWriter {
 }
 
 impl RunLogWriter {
-    /// Creates the directory if it is not there and returns a writer for it.
+    /// Returns a writer; a version that writes run logs creates the directory if it is not there.
     ///
     /// # Errors
     /// The file system's, with the path.
@@ -42,11 +42,22 @@ impl RunLogWriter {
         seed: u64,
     ) -> Result<Self, Error> {
         let mut rng = Rng::with_seed(seed);
-        let mode = if generation == Generation::V2026_5_28 { 0o700 } else { 0o755 };
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(mode).create(runs_dir).map_err(Error::io("create", runs_dir))?;
         let pid = rng.u32(300..40_000);
-        Ok(Self { runs_dir: runs_dir.to_path_buf(), generation, max_bytes, keep_lines, pid, rng })
+        let runs_dir = runs_dir.to_path_buf();
+        let mut writer = Self { runs_dir, generation, max_bytes, keep_lines, pid, rng };
+        writer.adopt(generation)?;
+        Ok(writer)
+    }
+
+    /// Writes as another version from now on. One that keeps records elsewhere makes no directory.
+    pub(super) fn adopt(&mut self, generation: Generation) -> Result<(), Error> {
+        self.generation = generation;
+        if generation.store() != Store::RunLogs {
+            return Ok(());
+        }
+        let mode = if generation.is_late() { 0o700 } else { 0o755 };
+        let (mut builder, path) = (DirBuilder::new(), &self.runs_dir);
+        builder.recursive(true).mode(mode).create(path).map_err(Error::io("create", path))
     }
 
     /// Returns the directory of the logs.
@@ -82,7 +93,7 @@ impl RunLogWriter {
     /// The file system's, with the path.
     pub fn append_raw(&self, job_id: &str, bytes: &[u8]) -> Result<u64, Error> {
         let path = self.path(job_id);
-        let late = self.generation == Generation::V2026_5_28;
+        let late = self.generation.is_late();
         if late {
             set_mode(&self.runs_dir, 0o700)?;
         }
@@ -180,19 +191,14 @@ impl RunLogWriter {
     }
 
     const fn file_mode(&self) -> u32 {
-        match self.generation {
-            Generation::V2026_2_17 => 0o644,
-            Generation::V2026_5_28 => 0o600,
-        }
+        if self.generation.is_late() { 0o600 } else { 0o644 }
     }
 
     fn temporary_name(&mut self, job_id: &str) -> String {
-        match self.generation {
-            Generation::V2026_2_17 => {
-                format!("{job_id}.jsonl.{}.{:014x}.tmp", self.pid, self.rng.u64(..1 << 56))
-            }
-            Generation::V2026_5_28 => format!(".{job_id}.jsonl.{}.fallback.tmp", uuid(&mut self.rng)),
+        if self.generation.is_late() {
+            return format!(".{job_id}.jsonl.{}.fallback.tmp", uuid(&mut self.rng));
         }
+        format!("{job_id}.jsonl.{}.{:014x}.tmp", self.pid, self.rng.u64(..1 << 56))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::labels::{JobLabel, Labels};
 use super::totals::{Counters, JobFacts, SeriesKind, Totals};
-use crate::model::{FilePosition, ScheduleKind, SourceId, UnixMs};
+use crate::model::{Position, ScheduleKind, SourceId, UnixMs};
 
 /// What the caller of the ledger decides.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub struct Book {
     pub labels: Vec<Arc<Labels>>,
     pub label_index: HashMap<Arc<Labels>, usize>,
     pub series_index: HashMap<(usize, SeriesKind), u64>,
-    pub positions: HashMap<SourceId, FilePosition>,
+    pub positions: HashMap<SourceId, Position>,
     pub counters: Counters,
     /// Runs before this time have been folded away.
     pub folded_before: Option<UnixMs>,

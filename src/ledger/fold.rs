@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::store::{pack_at, set_meta};
 use super::{Ledger, LedgerError};
-use crate::model::{RunAt, UnixMs};
+use crate::model::{RunAt, UnixMs, UsageProvenance};
 
 impl Ledger {
     /// Folds all runs that started before the UTC day of `before` into daily totals. A record of such a run that
@@ -31,16 +31,27 @@ impl Ledger {
         for job in 1..jobs {
             transaction
                 .prepare_cached(
-                    "INSERT INTO daily SELECT (at >> 1) / 86400000, labels, facts, count(*),
+                    "INSERT INTO daily SELECT (at >> 1) / 86400000, labels, facts, sum(one),
                         coalesce(sum(duration_ms), 0), coalesce(sum(input), 0), coalesce(sum(output), 0),
-                        coalesce(sum(cache_read), 0), coalesce(sum(cache_write), 0)
-                     FROM run WHERE job = ?1 AND at < ?2 GROUP BY 1, 2, 3
+                        coalesce(sum(cache_read), 0), coalesce(sum(cache_write), 0), coalesce(sum(cost), 0)
+                     FROM (SELECT at, labels, facts, 1 AS one, duration_ms, input, output, cache_read, cache_write, cost
+                           FROM run WHERE job = ?1 AND at < ?2
+                           UNION ALL
+                           SELECT at, run_usage.labels, facts, 0, 0, run_usage.input, run_usage.output,
+                               run_usage.cache_read, run_usage.cache_write, run_usage.cost
+                           FROM run JOIN run_usage USING (job, at)
+                           WHERE job = ?1 AND at < ?2 AND facts >> 8 & 7 = ?3)
+                     GROUP BY 1, 2, 3
                      ON CONFLICT DO UPDATE SET runs = runs + excluded.runs,
                         duration_ms = duration_ms + excluded.duration_ms, input = input + excluded.input,
                         output = output + excluded.output, cache_read = cache_read + excluded.cache_read,
-                        cache_write = cache_write + excluded.cache_write",
+                        cache_write = cache_write + excluded.cache_write, cost = cost + excluded.cost",
                 )?
-                .execute(params![job, limit])?;
+                .execute(params![job, limit, UsageProvenance::Transcript as i64])?;
+            for table in ["call", "run_usage"] {
+                let sql = format!("DELETE FROM {table} WHERE job = ?1 AND at < ?2");
+                transaction.prepare_cached(&sql)?.execute(params![job, limit])?;
+            }
             folded += transaction
                 .prepare_cached("DELETE FROM run WHERE job = ?1 AND at < ?2")?
                 .execute(params![job, limit])?;

@@ -68,6 +68,10 @@ impl Ledger {
             job.facts.defined = true;
             job.facts.enabled = definition.enabled;
             job.facts.next_run = definition.next_run_at;
+            job.facts.running = definition.running;
+            if definition.system && job.facts.label == JobLabel::Undecided {
+                job.facts.label = JobLabel::System;
+            }
             if definition.schedule != ScheduleKind::Unknown {
                 job.schedule = definition.schedule;
                 if job.facts.label == JobLabel::Undecided {
@@ -86,6 +90,7 @@ impl Ledger {
         for (at, job) in self.book.jobs.iter_mut().enumerate() {
             if job.facts.defined && !seen.contains(&at) {
                 job.facts.defined = false;
+                job.facts.running = false;
                 job.facts.next_run = None;
                 touched.insert(at);
             }

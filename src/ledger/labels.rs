@@ -1,7 +1,7 @@
 //! Under which labels a run is counted.
 //!
-//! Bounded by construction: one-shot jobs share one id, and beyond the configured number of jobs the rest
-//! share another. Once counted, a job keeps its kind of label.
+//! Bounded by construction: one-shot jobs share one id, OpenClaw's own jobs another (there is one of each kind per
+//! agent, and its name tells which), and beyond the configured number of jobs the rest share a third. Once counted, a job keeps its kind of label.
 
 use crate::model::{Run, ScheduleKind};
 
@@ -21,20 +21,22 @@ pub enum JobLabel {
     OneShot = 2,
     /// As one of the jobs above the limit.
     Other = 3,
+    /// As one of the jobs that OpenClaw made for itself.
+    System = 4,
 }
 
 impl JobLabel {
     /// Returns the value with this number, as it is stored.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Undecided, Self::Own, Self::OneShot, Self::Other].get(usize::from(code)).copied()
+        [Self::Undecided, Self::Own, Self::OneShot, Self::Other, Self::System].get(usize::from(code)).copied()
     }
 }
 
 /// A set of labels: the attributes that all series of a run share. Empty: not known, and left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels {
-    /// Job id, `one-shot` or `other`.
+    /// Job id, `one-shot`, `system` or `other`.
     pub job_id: String,
     /// Job name at the time of counting.
     pub job_name: String,
@@ -66,6 +68,7 @@ fn parts<'a>(run: &'a Run, label: JobLabel, name: &'a str, agent: Option<&'a str
         JobLabel::Own | JobLabel::Undecided => (run.key.job_id.as_str(), bounded(name)),
         JobLabel::OneShot => ("one-shot", ""),
         JobLabel::Other => ("other", ""),
+        JobLabel::System => ("system", bounded(name)),
     };
     let text = |value: Option<&'a str>| bounded(value.unwrap_or_default());
     let agent = text(run.agent.as_deref().or(agent));

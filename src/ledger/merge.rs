@@ -50,9 +50,16 @@ pub struct Known {
 
 /// Merges a record into what is known. Returns the outcome; `known` changes only if it is `Updated`.
 pub fn merge(known: &mut Known, run: &Run) -> Outcome {
+    if known.status == Status::Unrecorded {
+        return recorded(known, run);
+    }
     let mut next = known.clone();
     let mut merging = Merging::default();
-    merging.value(&mut next.status, run.status, Status::Unknown);
+    // The calls of the run have told better than its record.
+    let corrected = known.provenance == UsageProvenance::Transcript && known.status == Status::Error;
+    if !(corrected && run.status == Status::Ok) {
+        merging.value(&mut next.status, run.status, Status::Unknown);
+    }
     merging.reason(&mut next.reason, run.reason);
     merging.value(&mut next.delivery, run.delivery, Delivery::Unknown);
     merging.option(&mut next.duration_ms, run.duration_ms);
@@ -77,6 +84,27 @@ pub fn merge(known: &mut Known, run: &Run) -> Outcome {
     } else {
         Outcome::Duplicate
     }
+}
+
+/// The first record of a run that only its calls told of: all but its usage is the record's.
+fn recorded(known: &mut Known, run: &Run) -> Outcome {
+    if run.status == Status::Unrecorded {
+        return Outcome::Duplicate;
+    }
+    let text = |known: &mut String, new: Option<&str>| {
+        if let Some(new) = new.filter(|new| !new.is_empty()) {
+            super::labels::bounded(new).clone_into(known);
+        }
+    };
+    (known.status, known.reason, known.delivery) = (run.status, run.reason, run.delivery);
+    known.duration_ms = run.duration_ms;
+    text(&mut known.labels.agent, run.agent.as_deref());
+    text(&mut known.labels.provider, run.provider.as_deref());
+    text(&mut known.labels.model, run.model.as_deref());
+    if run.provenance > known.provenance {
+        (known.usage, known.provenance) = (run.usage, run.provenance);
+    }
+    Outcome::Updated
 }
 
 #[derive(Default)]
@@ -124,7 +152,7 @@ impl Merging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RunAt, RunKey, UnixMs};
+    use crate::model::{RunAt, RunKey, SessionRef, UnixMs};
 
     fn run() -> Run {
         Run {
@@ -133,12 +161,14 @@ mod tests {
             status: Status::Ok,
             reason: Reason::None,
             duration_ms: Some(5),
+            job_name: None,
             agent: Some("main".into()),
             provider: Some("p".into()),
             model: Some("m".into()),
             usage: Usage { input: Some(10), output: Some(2), ..Usage::default() },
             provenance: UsageProvenance::Partial,
             delivery: Delivery::Unknown,
+            session: SessionRef::default(),
             next_run_at: None,
         }
     }

@@ -16,17 +16,21 @@
 
 mod apply;
 mod book;
+mod calls;
 mod endpoints;
 mod fold;
 mod jobs;
 mod labels;
 mod merge;
 mod open;
+mod positions;
 mod read;
+mod rows;
 mod schema;
 mod series;
 mod store;
 mod totals;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{beside, check, refuse_other_files};
 use super::store::{count, meta, unpack_at};
 use super::{LedgerError, schema};
-use crate::model::{RunAt, TokenKind, UnixMs};
+use crate::model::{RunAt, TokenKind, UnixMs, UsageProvenance};
 
 /// What a path may hold verbatim in SQLite's `file:` URIs.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
@@ -41,6 +41,8 @@ pub struct Summary {
     pub positions: u64,
     /// Rejects: reason, count, a sample of where.
     pub rejects: Vec<(String, u64, String)>,
+    /// Kinds of stores that runs came from, with the time of the newest record of each.
+    pub sources: Vec<(String, UnixMs)>,
     /// The newest run's start.
     pub last_run: Option<UnixMs>,
     /// What it takes up on disk in bytes.
@@ -126,7 +128,12 @@ impl LedgerReader {
         };
         let sums = "coalesce(sum(input), 0), coalesce(sum(output), 0), coalesce(sum(cache_read), 0),
                     coalesce(sum(cache_write), 0)";
-        for (table, runs) in [("run", "count(*)"), ("daily", "coalesce(sum(runs), 0)")] {
+        let further = format!(
+            "(SELECT run_usage.* FROM run_usage JOIN run USING (job, at) WHERE facts >> 8 & 7 = {})",
+            UsageProvenance::Transcript as i64
+        );
+        let tables = [("run", "count(*)"), (further.as_str(), "0"), ("daily", "coalesce(sum(runs), 0)")];
+        for (table, runs) in tables {
             connection.query_row(&format!("SELECT {runs}, {sums} FROM {table}"), [], |row| {
                 let runs = count(row.get(0)?);
                 summary.runs += runs;
@@ -149,6 +156,12 @@ impl LedgerReader {
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, count(row.get(1)?), row.get(2)?)))?;
         summary.rejects = rows.collect::<Result<_, _>>()?;
+        let mut statement = connection.prepare(
+            "SELECT substr(name, length('last_record_ms.') + 1), value FROM counter
+             WHERE name GLOB 'last_record_ms.*' ORDER BY name",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, UnixMs(row.get(1)?))))?;
+        summary.sources = rows.collect::<Result<_, _>>()?;
         Ok(summary)
     }
 }

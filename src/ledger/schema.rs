@@ -6,7 +6,8 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 3] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
     CREATE TABLE job (
@@ -50,7 +51,34 @@ const MIGRATIONS: [&str; 1] = ["
         name TEXT PRIMARY KEY, registered_seq INTEGER NOT NULL, introduced_seq INTEGER NOT NULL,
         pending_zero_ms INTEGER, last_stamp_ms INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
-"];
+",
+    "
+    -- How far a table of a gateway's database was read. open: numbers of unfinished rows, as little-endian integers.
+    CREATE TABLE table_position (
+        source TEXT PRIMARY KEY, dev INTEGER NOT NULL, ino INTEGER NOT NULL, schema INTEGER NOT NULL,
+        row INTEGER NOT NULL, mark INTEGER NOT NULL, open BLOB NOT NULL
+    ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- What a run's calls under its own labels came to (see rows.rs); cost in nano-USD. context: prompt of the newest
+    -- call in tokens, context_at: when it was asked, in ms after the time of the key.
+    ALTER TABLE run ADD COLUMN calls INTEGER;
+    ALTER TABLE run ADD COLUMN cost INTEGER;
+    ALTER TABLE run ADD COLUMN cost_provenance INTEGER;
+    ALTER TABLE run ADD COLUMN context_at INTEGER;
+    ALTER TABLE run ADD COLUMN context INTEGER;
+    ALTER TABLE daily ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
+    -- What a run's calls under other labels came to: further models, sub-agents of other agents.
+    CREATE TABLE run_usage (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, labels INTEGER NOT NULL, input INTEGER NOT NULL,
+        output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, calls INTEGER NOT NULL,
+        cost INTEGER NOT NULL, cost_provenance INTEGER NOT NULL, PRIMARY KEY (job, at, labels)
+    ) WITHOUT ROWID, STRICT;
+    -- The run that each call was counted in, by the hash of what is the same of it wherever it is copied to.
+    CREATE TABLE call (key INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+    CREATE INDEX call_run ON call (job, at);
+",
+];
 
 /// The version that this program writes.
 pub fn known_version() -> i64 {

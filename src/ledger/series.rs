@@ -86,6 +86,9 @@ pub(super) fn changed_series(
     let mut next_seq = Held::newest_seq(held, totals);
     let mut changed = Vec::with_capacity(changes.len());
     for ((labels, kind), change) in changes {
+        if change.total == 0 && change.buckets.as_ref().is_none_or(|by| by.iter().all(|by| *by == 0)) {
+            continue;
+        }
         let known = book.series_index.get(&(labels, kind)).and_then(|seq| Held::series(held, totals, *seq));
         // A run of 0 ms adds to a bucket and nothing to the sum.
         let grows = change.total > 0 || change.buckets.as_ref().is_some_and(|by| by.iter().any(|by| *by > 0));
@@ -109,8 +112,18 @@ pub(super) fn changed_series(
         });
         series.changed = now;
         series.true_total = series.true_total.saturating_add_signed(change.total);
+        // What was not shown yet may still be taken back.
+        let shown = held.and_then(|_| usize::try_from(series.seq - 1).ok()).map(|at| totals.series.get(at));
+        if let Some(shown) = shown {
+            series.exported_total = shown.map_or(0, |shown| shown.exported_total);
+        }
         series.exported_total = series.exported_total.max(series.true_total);
         if let (Some(histogram), Some(buckets)) = (&mut series.histogram, &change.buckets) {
+            if let Some(shown) = shown {
+                histogram.exported = shown
+                    .and_then(|shown| shown.histogram.as_ref())
+                    .map_or([0; BUCKETS], |shown| shown.exported);
+            }
             move_buckets(histogram, buckets);
         }
         changed.push(series);

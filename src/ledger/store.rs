@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::book::{Book, Job, Settings};
 use super::labels::{JobLabel, Labels};
 use super::merge::Outcome;
+use super::positions::load_positions;
 use super::totals::{BUCKETS, Counters, Histogram, JobFacts, Series, SeriesKind, Totals};
 use crate::model::{
-    Delivery, FileId, FilePosition, LineMark, Reason, RejectReason, RunAt, ScheduleKind, SourceId, Status,
-    UnixMs, Usage, UsageProvenance,
+    Delivery, Reason, RejectReason, RunAt, ScheduleKind, Status, UnixMs, Usage, UsageProvenance,
 };
 
 /// Returns a count as SQLite stores it. Counts stay below 2^63: a run holds at most 2^53 of anything.
@@ -46,21 +46,25 @@ pub const fn unpack_at(at: i64) -> RunAt {
     if at & 1 == 0 { RunAt::Started(UnixMs(at >> 1)) } else { RunAt::Logged(UnixMs(at >> 1)) }
 }
 
-/// Returns the closed lists of a run in one small number: 2, 4, 2 and 3 bits.
+/// Returns the closed lists of a run in one small number: 2, 4, 2 and 3 bits, and the status' third.
 pub const fn pack_facts(
     status: Status,
     reason: Reason,
     delivery: Delivery,
     provenance: UsageProvenance,
 ) -> i64 {
-    status as i64 | (reason as i64) << 2 | (delivery as i64) << 6 | (provenance as i64) << 8
+    (status as i64 & 3)
+        | (reason as i64) << 2
+        | (delivery as i64) << 6
+        | (provenance as i64) << 8
+        | (status as i64 >> 2) << 11
 }
 
 /// Returns the closed lists of a run.
 pub fn unpack_facts(facts: i64) -> (Status, Reason, Delivery, UsageProvenance) {
     let bits = |shift: i64, width: i64| u8::try_from((facts >> shift) & ((1 << width) - 1)).unwrap_or(0);
     (
-        Status::from_code(bits(0, 2)).unwrap_or_default(),
+        Status::from_code(bits(0, 2) | bits(11, 1) << 2).unwrap_or_default(),
         Reason::from_code(bits(2, 4)).unwrap_or(Reason::Other),
         Delivery::from_code(bits(6, 2)).unwrap_or_default(),
         UsageProvenance::from_code(bits(8, 3)).unwrap_or_default(),
@@ -99,7 +103,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
         job_index: jobs.iter().enumerate().map(|(at, job)| (job.facts.job_id.clone(), at)).collect(),
         label_index: labels.iter().enumerate().map(|(at, labels)| (Arc::clone(labels), at)).collect(),
         series_index: series.iter().map(|series| ((series.labels, series.kind), series.seq)).collect(),
-        positions: positions(connection)?,
+        positions: load_positions(connection)?,
         counters: counters(connection)?,
         folded_before: meta(connection, "folded_before_ms")?.map(UnixMs),
         count_from: meta(connection, "count_from_ms")?.map(UnixMs),
@@ -130,6 +134,7 @@ fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
                 label: JobLabel::from_code(row.get(5)?).unwrap_or_default(),
                 defined: row.get(6)?,
                 enabled: row.get(7)?,
+                running: false,
                 next_run: time(8)?,
                 last_run: time(9)?,
                 last_success: time(10)?,
@@ -279,53 +284,6 @@ fn unpack_buckets(bytes: &[u8]) -> Histogram {
         histogram.exported[at] = u64::from_le_bytes(pair[1]);
     }
     histogram
-}
-
-fn positions(connection: &Connection) -> rusqlite::Result<HashMap<SourceId, FilePosition>> {
-    let mut statement = connection.prepare(
-        "SELECT source, dev, ino, byte_offset, last_hash, last_previous, last_len, skipped FROM position",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let hash: Option<i64> = row.get(4)?;
-        let last = match hash {
-            Some(hash) => Some(LineMark {
-                hash: hash.cast_unsigned(),
-                previous: row.get::<_, i64>(5)?.cast_unsigned(),
-                len: count(row.get(6)?),
-            }),
-            None => None,
-        };
-        let file =
-            FileId { dev: row.get::<_, i64>(1)?.cast_unsigned(), ino: row.get::<_, i64>(2)?.cast_unsigned() };
-        let position = FilePosition { file, offset: count(row.get(3)?), last, skipped: count(row.get(7)?) };
-        Ok((SourceId(row.get(0)?), position))
-    })?;
-    rows.collect()
-}
-
-/// Writes a position.
-pub fn save_position(
-    connection: &Connection,
-    source: &SourceId,
-    position: &FilePosition,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO position VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT DO UPDATE SET dev = ?2, ino = ?3, byte_offset = ?4, last_hash = ?5, last_previous = ?6,
-         last_len = ?7, skipped = ?8",
-    )?;
-    let last = position.last;
-    statement.execute(params![
-        source.0,
-        position.file.dev.cast_signed(),
-        position.file.ino.cast_signed(),
-        db(position.offset),
-        last.map(|mark| mark.hash.cast_signed()),
-        last.map(|mark| mark.previous.cast_signed()),
-        last.map(|mark| db(mark.len)),
-        db(position.skipped),
-    ])?;
-    Ok(())
 }
 
 fn counters(connection: &Connection) -> rusqlite::Result<Counters> {

@@ -28,6 +28,8 @@ pub enum SeriesKind {
     Duration,
     /// Runs that ended so.
     Runs(Status, Reason),
+    /// Tokens of one kind that went into runs that ended so and bought nothing.
+    Wasted(Status, TokenKind),
 }
 
 impl SeriesKind {
@@ -37,6 +39,7 @@ impl SeriesKind {
             Self::Tokens(kind) => kind as i64,
             Self::Duration => 8,
             Self::Runs(status, reason) => 16 + status as i64 * 16 + reason as i64,
+            Self::Wasted(status, kind) => 128 + status as i64 * 4 + kind as i64,
         }
     }
 
@@ -46,8 +49,12 @@ impl SeriesKind {
         match code {
             0..4 => TokenKind::ALL.get(usize::from(code)).copied().map(Self::Tokens),
             8 => Some(Self::Duration),
-            16..80 => {
+            16..128 => {
                 Some(Self::Runs(Status::from_code((code - 16) / 16)?, Reason::from_code((code - 16) % 16)?))
+            }
+            128.. => {
+                let kind = TokenKind::ALL.get(usize::from(code % 4)).copied()?;
+                Some(Self::Wasted(Status::from_code((code - 128) / 4)?, kind))
             }
             _ => None,
         }
@@ -127,6 +134,8 @@ pub struct JobFacts {
     pub defined: bool,
     /// Whether the scheduler considers it.
     pub enabled: bool,
+    /// Whether it was running when the list of jobs was last read. Not durable.
+    pub running: bool,
     /// When it runs next.
     pub next_run: Option<UnixMs>,
     /// When its newest run started.

@@ -1,6 +1,6 @@
 //! What one look at a source yields.
 
-use super::{FilePosition, Run, SourceId};
+use super::{BilledCall, FailedCall, Position, Run, SourceId};
 
 /// Why a piece of input was not counted: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +13,7 @@ pub enum RejectReason {
     ImpossibleCount,
     /// A time lies before 2015 or years ahead.
     ImpossibleTime,
-    /// The line is longer than 1 MiB.
+    /// The line, or the text of a row, is longer than 1 MiB.
     LineTooLong,
     /// The name is no regular file: a directory, FIFO, socket or device.
     NotAFile,
@@ -21,11 +21,15 @@ pub enum RejectReason {
     SymlinkOutside,
     /// The file could not be opened or read.
     Unreadable,
+    /// The file is no database of SQLite's: empty, encrypted or damaged.
+    NotADatabase,
+    /// The database has none of the tables that are known to hold runs, or they lack a column.
+    UnknownSchema,
 }
 
 impl RejectReason {
     /// All values.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidJson,
         Self::NotARun,
         Self::ImpossibleCount,
@@ -34,6 +38,8 @@ impl RejectReason {
         Self::NotAFile,
         Self::SymlinkOutside,
         Self::Unreadable,
+        Self::NotADatabase,
+        Self::UnknownSchema,
     ];
 
     /// Returns the value of the `openclaw.reason` attribute.
@@ -48,6 +54,8 @@ impl RejectReason {
             Self::NotAFile => "not_a_file",
             Self::SymlinkOutside => "symlink_outside",
             Self::Unreadable => "unreadable",
+            Self::NotADatabase => "not_a_database",
+            Self::UnknownSchema => "unknown_schema",
         }
     }
 }
@@ -67,13 +75,38 @@ pub struct Batch {
     /// Where it comes from.
     pub source: SourceId,
     /// The position at which it starts; must equal the stored one. `None`: never read before.
-    pub from: Option<FilePosition>,
+    pub from: Option<Position>,
     /// The position behind it.
-    pub to: FilePosition,
+    pub to: Position,
     /// The runs in the order in which they stand there.
     pub runs: Vec<Run>,
+    /// Model calls, each with the run that it belongs to; told after the runs.
+    pub calls: Vec<BilledCall>,
+    /// Runs whose last call failed, whatever their record says.
+    pub failed: Vec<FailedCall>,
     /// What could not be counted.
     pub rejects: Vec<Reject>,
     /// Whether the last consumed line was gone: history between two looks may have been lost.
     pub gap: bool,
+    /// Whether all of this was consumed before and is only held against what is known: what is known already and
+    /// what cannot be counted is then not counted a second time.
+    pub again: bool,
+}
+
+impl Batch {
+    /// Returns a batch that moves nothing but the position.
+    #[must_use]
+    pub const fn new(source: SourceId, from: Option<Position>, to: Position) -> Self {
+        Self {
+            source,
+            from,
+            to,
+            runs: Vec::new(),
+            calls: Vec::new(),
+            failed: Vec::new(),
+            rejects: Vec::new(),
+            gap: false,
+            again: false,
+        }
+    }
 }

@@ -5,18 +5,31 @@
 //! or Prometheus spell these things.
 
 mod batch;
+mod budget;
+mod call;
+pub(crate) mod decimal;
 mod endpoint;
 mod job;
+mod money;
 mod position;
+mod price;
 mod run;
 mod time;
 mod usage;
 
 pub use batch::{Batch, Reject, RejectReason};
+pub use budget::{BudgetDefinition, BudgetMatch, Period};
+pub use call::{BilledCall, FailedCall};
+pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
-pub use job::{JobDefinition, ScheduleKind};
-pub use position::{FileId, FilePosition, LineMark, SourceId};
-pub use run::{Delivery, Reason, Run, RunAt, RunKey, Status};
+pub use job::{Due, JobDefinition, ScheduleKind};
+pub use money::{Billing, Cost, CostProvenance, NanoUsd};
+pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
+pub use price::{
+    ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,
+    RatesError, Tier,
+};
+pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status};
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
 

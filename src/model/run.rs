@@ -43,11 +43,13 @@ pub enum Status {
     Error = 2,
     /// The scheduler decided not to run it.
     Skipped = 3,
+    /// No record tells of it, only its session: it was killed, removed while it ran, or its record was pruned unread.
+    Unrecorded = 4,
 }
 
 impl Status {
     /// All values in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Unknown, Self::Ok, Self::Error, Self::Skipped];
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Ok, Self::Error, Self::Skipped, Self::Unrecorded];
 
     /// Returns the value of the `openclaw.status` attribute.
     #[must_use]
@@ -57,6 +59,7 @@ impl Status {
             Self::Ok => "ok",
             Self::Error => "error",
             Self::Skipped => "skipped",
+            Self::Unrecorded => "unrecorded",
         }
     }
 
@@ -67,7 +70,7 @@ impl Status {
     }
 }
 
-/// Why a run did not succeed: a closed list, so that it can be an attribute.
+/// Why a run did not succeed, or succeeded and was not delivered: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Reason {
@@ -163,6 +166,15 @@ impl Delivery {
     }
 }
 
+/// The session that a record names, if it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionRef {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its key.
+    pub key: Option<String>,
+}
+
 /// One finished run, as some source describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -176,6 +188,8 @@ pub struct Run {
     pub reason: Reason,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// The job's name as the record tells it, verbatim; most records do not.
+    pub job_name: Option<String>,
     /// The agent that ran it.
     pub agent: Option<String>,
     /// The provider of its main model.
@@ -188,6 +202,8 @@ pub struct Run {
     pub provenance: UsageProvenance,
     /// What became of its result.
     pub delivery: Delivery,
+    /// Where its calls are. Never kept beyond that question.
+    pub session: SessionRef,
     /// When the job will run next. On the record of a one-shot (`at`) job `None`, or the time at which it was due
     /// itself.
     pub next_run_at: Option<UnixMs>,

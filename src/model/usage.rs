@@ -56,6 +56,16 @@ impl Usage {
         }
     }
 
+    /// Sets the count of one kind.
+    pub const fn set(&mut self, kind: TokenKind, count: Option<u64>) {
+        match kind {
+            TokenKind::Input => self.input = count,
+            TokenKind::Output => self.output = count,
+            TokenKind::CacheRead => self.cache_read = count,
+            TokenKind::CacheWrite => self.cache_write = count,
+        }
+    }
+
     /// Returns the sum of what is known. Never overflows for valid usage: four values of at most 2^53.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -78,7 +88,7 @@ pub enum UsageProvenance {
     None = 0,
     /// Input and output are known, cache tokens are not.
     Partial = 1,
-    /// Cache tokens follow from a total (OpenClaw 2026.6.6 to 7.x).
+    /// Cache tokens follow from a total (OpenClaw 2026.6.6 to 7.x): read and written together, counted as read.
     Derived = 2,
     /// The run record has all four kinds.
     Record = 3,

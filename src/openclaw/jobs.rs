@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::config_file::parse_json5;
+
 use crate::model::{JobDefinition, ScheduleKind, UnixMs};
 
 /// Largest list of jobs that is read, in bytes.
@@ -74,14 +76,11 @@ fn read_json5<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, 
         }
         Err(error) => return Err(JobsError::Unreadable(path.into(), error)),
     };
-    // Written by OpenClaw it is plain JSON, which is the faster parser's; edited by hand it is JSON5.
-    match serde_json::from_str(&text) {
-        Ok(value) => Ok(Some(value)),
-        Err(_) => json5::from_str(&text).map(Some).map_err(|_| JobsError::Invalid(path.into())),
-    }
+    parse_json5(&text).map(Some).ok_or_else(|| JobsError::Invalid(path.into()))
 }
 
-fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDefinition> {
+/// Reads one job; `states` are the scheduler's states by job id, where they are kept apart.
+pub(super) fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDefinition> {
     let text = |key: &str| job.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let job_id = text("id").or_else(|| text("jobId"))?;
     let state = states.and_then(|states| states.get(job_id)).and_then(|entry| entry.get("state"));
@@ -98,7 +97,25 @@ fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Option<JobDef
         },
         enabled: job.get("enabled").and_then(Value::as_bool).unwrap_or(true),
         next_run_at: next(state).or_else(|| next(job.get("state"))).map(UnixMs),
+        running: [state, job.get("state")].into_iter().flatten().any(is_running),
+        system: is_system(job),
     })
+}
+
+fn is_running(state: &Value) -> bool {
+    state.get("runningAtMs").is_some_and(Value::is_number)
+}
+
+/// Returns whether OpenClaw made the job for itself.
+///
+/// Source: the declaration keys and the payload kind that the published package 2026.9.6 gives to heartbeats, reviews
+/// of skill collections and the promotion of memories, and the mark that the last carries in its description.
+fn is_system(job: &Value) -> bool {
+    let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let key = text("/declarationKey");
+    ["heartbeat:", "skill-collection-review:", "memory-core:"].iter().any(|prefix| key.starts_with(prefix))
+        || text("/payload/kind") == "heartbeat"
+        || text("/description").starts_with("[managed-by=memory-core.")
 }
 
 #[cfg(test)]
@@ -139,5 +156,7 @@ mod tests {
         let path = dir.path().join("jobs.json");
         std::fs::write(&path, r#"{"version":1,"jobs":[{"id":"#).unwrap();
         assert!(matches!(read_jobs(&path), Err(JobsError::Invalid(_))));
+        std::fs::write(&path, "[".repeat(1 << 20)).unwrap();
+        assert!(matches!(read_jobs(&path), Err(JobsError::Invalid(_))), "nested without end");
     }
 }

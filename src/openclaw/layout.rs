@@ -22,6 +22,8 @@ pub struct Layout {
     pub jobs_file: PathBuf,
     /// The run logs.
     pub runs_dir: PathBuf,
+    /// The database that holds jobs and runs from 2026.6.1 on. Its place follows the state directory alone.
+    pub database: PathBuf,
 }
 
 /// Why `openclaw.json` could not be used; the default places are then assumed.
@@ -76,6 +78,7 @@ impl Layout {
         Self {
             state_dir: state_dir.to_path_buf(),
             runs_dir: cron_dir.join("runs"),
+            database: state_dir.join("state").join("openclaw.sqlite"),
             jobs_file: jobs_file.to_path_buf(),
             cron_dir,
         }
@@ -94,7 +97,7 @@ fn configured_store(state_dir: &Path) -> Result<Option<String>, LayoutError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LayoutError::Unreadable(path, error)),
     };
-    let config: Config = json5::from_str(&text).map_err(|_| LayoutError::Invalid(path))?;
+    let config: Config = super::config_file::parse_json5(&text).ok_or(LayoutError::Invalid(path))?;
     let store = config.cron.and_then(|cron| cron.store);
     Ok(store.and_then(|store| store.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned)))
 }

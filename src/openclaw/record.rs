@@ -4,14 +4,12 @@
 //! changed between versions; input excludes cached tokens; unknown keys, of which newer versions add some,
 //! are stepped over. What is invalid is a value that says why, never an error.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-
-use super::lenient::{Number, Text};
+use super::lenient::Number;
+use super::raw::{RawRecord, RawUsage, deserialize};
 use super::reason::reason;
-use crate::model::{Delivery, RejectReason, Run, RunAt, RunKey, Status, UnixMs, Usage, UsageProvenance};
+use crate::model::{
+    Delivery, Reason, RejectReason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage, UsageProvenance,
+};
 
 /// What a line turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +83,6 @@ fn next_record(bytes: &[u8], now: UnixMs) -> Result<(Parsed, usize), ()> {
     (used == text.len()).then(|| (validate(&raw, now), bytes.len())).ok_or(())
 }
 
-fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
-    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter();
-    match stream.next() {
-        Some(raw) => Ok((raw?, stream.byte_offset())),
-        None => Ok((RawRecord::default(), bytes.len())),
-    }
-}
-
 /// Removes what cannot belong to JSON: a byte-order mark, blanks, and the NUL bytes that a file system may
 /// leave where a crash cut a write short.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
@@ -104,10 +94,26 @@ pub(super) fn trim(bytes: &[u8]) -> &[u8] {
 }
 
 fn validate(raw: &RawRecord<'_>, now: UnixMs) -> Parsed {
-    record_to_run(raw, now).map_or_else(Parsed::Reject, |run| Parsed::Run(Box::new(run)))
+    record_to_run(raw, CacheRule::AsWritten, now)
+        .map_or_else(Parsed::Reject, |run| Parsed::Run(Box::new(run)))
 }
 
-fn record_to_run(raw: &RawRecord<'_>, now: UnixMs) -> Result<Run, RejectReason> {
+/// What a record's silence about cache tokens means, which differs between versions of OpenClaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheRule {
+    /// Nothing: they are known if they are written.
+    AsWritten,
+    /// They are what the total exceeds input and output by (2026.6.6 to 7.x).
+    InTotal,
+    /// There were none (from 2026.8.1 on).
+    NoneUnlessWritten,
+}
+
+/// Turns a record into a run.
+///
+/// # Errors
+/// It is not one, or impossible.
+pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Result<Run, RejectReason> {
     let job_id = raw.job_id.to_owned_text().ok_or(RejectReason::NotARun)?;
     if raw.action.get() != Some("finished") {
         return Err(RejectReason::NotARun);
@@ -124,25 +130,27 @@ fn record_to_run(raw: &RawRecord<'_>, now: UnixMs) -> Result<Run, RejectReason> 
         }
         (None, None) => return Err(RejectReason::NotARun),
     };
-    let usage = Usage {
-        input: count(raw.usage.input, false)?,
-        output: count(raw.usage.output, false)?,
-        cache_read: count(raw.usage.cache_read, false)?,
-        cache_write: count(raw.usage.cache_write, false)?,
-    };
+    let (usage, provenance) = usage(&raw.usage, rule)?;
     let status = status(raw.status.get());
+    // The run was fine and passing on its result was not (from 2026.8.1 on; before, nothing tells).
+    let undelivered = status == Status::Ok && raw.completion_status.get() == Some("failed");
     Ok(Run {
         key: RunKey { job_id, at },
         recorded_at,
         status,
-        reason: reason(status, raw.error_reason.get(), raw.error.get()),
+        reason: match undelivered {
+            true => Reason::DeliveryFailed,
+            false => reason(status, raw.error_reason.get(), raw.error.get()),
+        },
         duration_ms,
+        job_name: None,
         agent: raw.session_key.get().and_then(agent_of).map(ToOwned::to_owned),
         provider: raw.provider.to_owned_text(),
         model: raw.model.to_owned_text(),
         usage,
-        provenance: provenance(&usage),
-        delivery: delivery(raw.delivery_status.get()),
+        provenance,
+        delivery: if undelivered { Delivery::NotDelivered } else { delivery(raw.delivery_status.get()) },
+        session: SessionRef { id: raw.session_id.to_owned_text(), key: raw.session_key.to_owned_text() },
         // A time that makes no sense here only costs a gauge.
         next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
     })
@@ -191,202 +199,41 @@ fn delivery(word: Option<&str>) -> Delivery {
     }
 }
 
-/// Cache kinds are written since 2026.8.1 and left out when 0, so one of them vouches for the other.
-const fn provenance(usage: &Usage) -> UsageProvenance {
-    if usage.cache_read.is_some() || usage.cache_write.is_some() {
-        UsageProvenance::Record
-    } else if usage.input.is_some() || usage.output.is_some() {
-        UsageProvenance::Partial
-    } else {
-        UsageProvenance::None
+fn usage(raw: &RawUsage, rule: CacheRule) -> Result<(Usage, UsageProvenance), RejectReason> {
+    let mut usage = Usage {
+        input: count(raw.input, false)?,
+        output: count(raw.output, false)?,
+        cache_read: count(raw.cache_read, false)?,
+        cache_write: count(raw.cache_write, false)?,
+    };
+    if usage.input.is_none() && usage.output.is_none() {
+        let told = usage.cache_read.is_some() || usage.cache_write.is_some();
+        return Ok((usage, if told { UsageProvenance::Record } else { UsageProvenance::None }));
+    }
+    // A kind that was 0 is left out where kinds are written at all, so one of them vouches for the other.
+    let written = usage.cache_read.is_some() || usage.cache_write.is_some();
+    if written || rule == CacheRule::NoneUnlessWritten {
+        usage.cache_read.get_or_insert(0);
+        usage.cache_write.get_or_insert(0);
+        return Ok((usage, UsageProvenance::Record));
+    }
+    let told = usage.total();
+    match (rule, count(raw.total, false)) {
+        (CacheRule::InTotal, Ok(Some(total))) if total >= told => {
+            usage.cache_read = Some(total - told);
+            if total == told {
+                usage.cache_write = Some(0);
+            }
+            Ok((usage, UsageProvenance::Derived))
+        }
+        // A total below its parts is one of before 2026.6.6, which means something else.
+        _ => Ok((usage, UsageProvenance::Partial)),
     }
 }
 
 /// Returns the agent in a session key such as `agent:main:cron:<jobId>:run:<sessionId>`.
-fn agent_of(session_key: &str) -> Option<&str> {
+pub fn agent_of(session_key: &str) -> Option<&str> {
     session_key.strip_prefix("agent:")?.split(':').next().filter(|agent| !agent.is_empty())
-}
-
-/// The keys that are read. When one stands twice the last counts, as in JavaScript.
-#[derive(Default)]
-struct RawRecord<'a> {
-    ts: Number,
-    job_id: Text<'a>,
-    action: Text<'a>,
-    status: Text<'a>,
-    error: Text<'a>,
-    error_reason: Text<'a>,
-    delivery_status: Text<'a>,
-    session_key: Text<'a>,
-    run_at_ms: Number,
-    duration_ms: Number,
-    next_run_at_ms: Number,
-    model: Text<'a>,
-    provider: Text<'a>,
-    usage: RawUsage,
-}
-
-#[derive(Default)]
-struct RawUsage {
-    input: Number,
-    output: Number,
-    cache_read: Number,
-    cache_write: Number,
-}
-
-#[derive(Deserialize)]
-enum Key {
-    #[serde(rename = "ts")]
-    Ts,
-    #[serde(rename = "jobId")]
-    JobId,
-    #[serde(rename = "action")]
-    Action,
-    #[serde(rename = "status")]
-    Status,
-    #[serde(rename = "error")]
-    Error,
-    #[serde(rename = "errorReason")]
-    ErrorReason,
-    #[serde(rename = "deliveryStatus")]
-    DeliveryStatus,
-    #[serde(rename = "sessionKey")]
-    Session,
-    #[serde(rename = "runAtMs")]
-    RunAtMs,
-    #[serde(rename = "durationMs")]
-    DurationMs,
-    #[serde(rename = "nextRunAtMs")]
-    NextRunAtMs,
-    #[serde(rename = "model")]
-    Model,
-    #[serde(rename = "provider")]
-    Provider,
-    #[serde(rename = "usage")]
-    Usage,
-    #[serde(other)]
-    Unknown,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawRecord<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordVisitor)
-    }
-}
-
-struct RecordVisitor;
-
-impl<'de> Visitor<'de> for RecordVisitor {
-    type Value = RawRecord<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a run record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut raw = RawRecord::default();
-        while let Some(key) = map.next_key()? {
-            match key {
-                Key::Ts => raw.ts = map.next_value()?,
-                Key::JobId => raw.job_id = map.next_value()?,
-                Key::Action => raw.action = map.next_value()?,
-                Key::Status => raw.status = map.next_value()?,
-                Key::Error => raw.error = map.next_value()?,
-                Key::ErrorReason => raw.error_reason = map.next_value()?,
-                Key::DeliveryStatus => raw.delivery_status = map.next_value()?,
-                Key::Session => raw.session_key = map.next_value()?,
-                Key::RunAtMs => raw.run_at_ms = map.next_value()?,
-                Key::DurationMs => raw.duration_ms = map.next_value()?,
-                Key::NextRunAtMs => raw.next_run_at_ms = map.next_value()?,
-                Key::Model => raw.model = map.next_value()?,
-                Key::Provider => raw.provider = map.next_value()?,
-                Key::Usage => raw.usage = map.next_value()?,
-                Key::Unknown => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        Ok(raw)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(RawRecord::default())
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(RawRecord::default())
-    }
-}
-
-#[derive(Deserialize)]
-enum UsageKey {
-    #[serde(rename = "input_tokens")]
-    Input,
-    #[serde(rename = "output_tokens")]
-    Output,
-    #[serde(rename = "cache_read_tokens")]
-    CacheRead,
-    #[serde(rename = "cache_write_tokens")]
-    CacheWrite,
-    #[serde(other)]
-    Unknown,
-}
-
-impl<'de> Deserialize<'de> for RawUsage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(deserializer.deserialize_option(UsageVisitor)?.unwrap_or_default())
-    }
-}
-
-struct UsageVisitor;
-
-impl<'de> Visitor<'de> for UsageVisitor {
-    type Value = Option<RawUsage>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("token counts")
-    }
-
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut usage = RawUsage::default();
-        while let Some(key) = map.next_key()? {
-            match key {
-                UsageKey::Input => usage.input = map.next_value()?,
-                UsageKey::Output => usage.output = map.next_value()?,
-                UsageKey::CacheRead => usage.cache_read = map.next_value()?,
-                UsageKey::CacheWrite => usage.cache_write = map.next_value()?,
-                UsageKey::Unknown => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        Ok(Some(usage))
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::record::{Parsed, is_whole_record, parse_line};
-use crate::model::{Batch, FilePosition, Reject, RejectReason, SourceId, UnixMs};
+use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
 use crate::tail::{Line, OpenError, Reader, open_regular};
 
 /// What the attribute `openclaw.source` says of this store.
@@ -137,7 +137,12 @@ pub fn poll(
             .map(|bytes| Reject { reason: RejectReason::LineTooLong, sample: sample(&source, *bytes) }),
     );
     let changed = from != Some(outcome.to) || outcome.gap;
-    let batch = changed.then_some(Batch { source, from, to: outcome.to, runs, rejects, gap: outcome.gap });
+    let batch = changed.then_some(Batch {
+        runs,
+        rejects,
+        gap: outcome.gap,
+        ..Batch::new(source, from.map(Position::File), Position::File(outcome.to))
+    });
     Ok(Poll { batch, more: outcome.more, unfinished: outcome.unfinished > 0, bytes_read: outcome.bytes_read })
 }
 

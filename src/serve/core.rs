@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::collector::{Collector, SourceHealth};
+use super::collector::Collector;
 use super::state::Shared;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError};
@@ -20,12 +20,17 @@ use crate::model::{EndpointState, UnixMs};
 use crate::openclaw::run_log::{self, Name};
 use crate::openclaw::state_file;
 use crate::tail::{Cadence, Change, Watcher};
+use crate::telemetry::SourceState;
 
 /// Pause after the first failed commit in milliseconds; doubles up to [`RETRY_MAX_MS`].
 const RETRY_MS: i64 = 500;
 const RETRY_MAX_MS: i64 = 30_000;
 /// The list of jobs is rewritten at every tick of some schedulers: read it at most once in this time.
 const JOBS_MS: i64 = 1_000;
+/// The gateway's database changes with everything that the gateway does: look at it at most once in this time.
+const DATABASE_MS: i64 = 200;
+/// A transcript grows with every message and call: look at those that did at most once in this time.
+const TRANSCRIPTS_MS: i64 = 100;
 /// How often old runs are folded away: hourly.
 const FOLD_MS: i64 = 3_600_000;
 
@@ -78,6 +83,8 @@ pub struct Core {
 struct Work {
     files: BTreeSet<OsString>,
     jobs: bool,
+    database: bool,
+    transcripts: BTreeSet<PathBuf>,
     everything: bool,
     drained: Option<oneshot::Sender<()>>,
     shutdown: bool,
@@ -89,6 +96,8 @@ struct Round {
     retry_ms: i64,
     not_before: UnixMs,
     jobs_read: UnixMs,
+    database_read: UnixMs,
+    transcripts_read: UnixMs,
     folded: UnixMs,
 }
 
@@ -109,6 +118,8 @@ impl Core {
             retry_ms: RETRY_MS,
             not_before: UnixMs(i64::MIN),
             jobs_read: UnixMs(i64::MIN),
+            database_read: UnixMs(i64::MIN),
+            transcripts_read: UnixMs(i64::MIN),
             folded: UnixMs(i64::MIN),
         };
         while !round.work.shutdown {
@@ -139,7 +150,7 @@ impl Core {
                 "the ledger's file was deleted while in use; it was written again, nothing is lost"
             );
         }
-        let mut changed = false;
+        let mut changed = self.read_transcripts(round, now)?;
         // If a commit fails, a sweep finds the rest of these again.
         for name in std::mem::take(&mut round.work.files) {
             changed |= self.collector.look(&mut self.ledger, &name, now)?;
@@ -149,8 +160,15 @@ impl Core {
             round.work.jobs = false;
             round.jobs_read = now;
         }
+        let told = round.work.database;
+        if told && (round.work.everything || now.since(round.database_read).abs() >= DATABASE_MS) {
+            changed |= self.collector.look_at_database(&mut self.ledger, now)?;
+            round.work.database = false;
+            round.database_read = now;
+            self.report(now);
+        }
         if round.work.everything || self.cadence.wait_ms(now) == 0 {
-            changed |= self.sweep(now)?;
+            changed |= self.sweep(now, told)?;
             round.work.everything = false;
             self.fold(round, now)?;
         }
@@ -160,8 +178,20 @@ impl Core {
         Ok(())
     }
 
+    fn read_transcripts(&mut self, round: &mut Round, now: UnixMs) -> Result<bool, LedgerError> {
+        let due = round.work.everything || now.since(round.transcripts_read).abs() >= TRANSCRIPTS_MS;
+        if !due || round.work.transcripts.is_empty() {
+            return Ok(false);
+        }
+        round.transcripts_read = now;
+        let paths = std::mem::take(&mut round.work.transcripts);
+        let (changed, more) = self.collector.look_at_transcripts(&mut self.ledger, paths, now)?;
+        round.work.transcripts.extend(more);
+        Ok(changed)
+    }
+
     #[tracing::instrument(level = "info", skip_all)]
-    fn sweep(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
+    fn sweep(&mut self, now: UnixMs, database_told: bool) -> Result<bool, LedgerError> {
         let armed_before = self.watches();
         self.arm();
         let mut progress = self.collector.sweep(&mut self.ledger, now)?;
@@ -171,6 +201,10 @@ impl Core {
             // What changed between the look and the new watch had no event.
             progress.changed |= self.collector.sweep(&mut self.ledger, now)?.changed;
         }
+        if database_told {
+            let database = &self.collector.layout().database;
+            progress.found.retain(|found| found != database);
+        }
         // Changes from before a watch are no sign that its events do not come.
         let found = if self.watches() == armed_before { progress.found } else { Vec::new() };
         if self.cadence.swept(found, now) {
@@ -179,28 +213,34 @@ impl Core {
                 self.collector.layout().runs_dir.display()
             );
         }
-        let (source, note) = match self.collector.health() {
-            SourceHealth::Up => (None, self.collector.problem().map(ToOwned::to_owned)),
-            SourceHealth::Down(reason) => (Some(reason), None),
-        };
-        let watch = self.cadence.method().as_str();
+        self.report(now);
+        Ok(progress.changed)
+    }
+
+    /// Says how the sources fare: in metrics, on `/readyz`, and in the log when it changes.
+    fn report(&self, now: UnixMs) {
+        let health = self.collector.health(&self.ledger, now);
+        let watch = Some(self.cadence.method().as_str());
         let ledger_bytes = self.ledger.size_bytes();
         self.shared.update(|process, readiness| {
-            if readiness.source != source {
-                match &source {
-                    Some(reason) => tracing::warn!("{reason}"),
-                    None => tracing::info!("run logs found"),
+            if readiness.source != health.problem {
+                match &health.problem {
+                    Some(problem) => tracing::warn!("{problem}"),
+                    None => tracing::info!(sources = health.names(), "runs are read"),
                 }
             }
-            process.ledger_bytes = ledger_bytes;
-            for state in &mut process.sources {
-                state.up = source.is_none();
-                state.watch = Some(watch);
+            // A problem of the job list was logged where it was found.
+            let news = health.note.as_ref().filter(|note| readiness.note.as_ref() != Some(note));
+            if let Some(silence) = news.filter(|_| self.collector.problem().is_none()) {
+                tracing::warn!("{silence}");
             }
-            readiness.source = source;
-            readiness.note = note;
+            process.ledger_bytes = ledger_bytes;
+            process.overdue_jobs = health.overdue_jobs;
+            process.sources =
+                health.sources.iter().map(|(name, up)| SourceState { name, up: *up, watch }).collect();
+            readiness.source = health.problem;
+            readiness.note = health.note;
         });
-        Ok(progress.changed)
     }
 
     fn watches(&self) -> u64 {
@@ -209,7 +249,11 @@ impl Core {
 
     fn arm(&mut self) {
         let layout = self.collector.layout();
-        let wanted: [&Path; 3] = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir];
+        let database_dir = layout.database.parent().unwrap_or(&layout.state_dir);
+        let agents = layout.state_dir.join("agents");
+        let transcripts = self.collector.transcript_directories();
+        let wanted = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir, database_dir, &agents];
+        let wanted = wanted.into_iter().chain(transcripts.iter().map(PathBuf::as_path));
         let Some(watcher) = &mut self.watcher else { return };
         for (path, error) in watcher.cover(wanted) {
             tracing::warn!(
@@ -269,6 +313,14 @@ impl Core {
             let due = JOBS_MS - now.since(round.jobs_read).clamp(0, JOBS_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
+        if round.work.database {
+            let due = DATABASE_MS - now.since(round.database_read).clamp(0, DATABASE_MS);
+            wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
+        }
+        if !round.work.transcripts.is_empty() {
+            let due = TRANSCRIPTS_MS - now.since(round.transcripts_read).clamp(0, TRANSCRIPTS_MS);
+            wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
+        }
         if round.pause_ms(now) > 0 {
             wait_ms = round.pause_ms(now);
         }
@@ -310,7 +362,26 @@ impl Core {
             }
         } else if *path == layout.jobs_file || *path == state_file(&layout.jobs_file) {
             work.jobs = true;
-        } else if layout.runs_dir.starts_with(path) || *path == layout.state_dir.join("openclaw.json") {
+        } else if path.parent() == layout.database.parent() {
+            // Its log is what changes; its index does so without an event.
+            if path.as_os_str().as_encoded_bytes().starts_with(layout.database.as_os_str().as_encoded_bytes())
+            {
+                work.database = true;
+                self.cadence.told(&layout.database.clone());
+            }
+        } else if path.starts_with(layout.state_dir.join("agents")) {
+            let agents = layout.state_dir.join("agents");
+            // `agents/<agent>/sessions/<file>`; what lies above is a directory that may have to be watched.
+            if path.strip_prefix(&agents).is_ok_and(|inside| inside.components().count() >= 3) {
+                self.cadence.told(path);
+                work.transcripts.insert(path.clone());
+            } else {
+                work.everything = true;
+            }
+        } else if layout.runs_dir.starts_with(path)
+            || layout.database.starts_with(path)
+            || *path == layout.state_dir.join("openclaw.json")
+        {
             work.everything = true;
             if let Some(watcher) = &mut self.watcher {
                 watcher.forget(path);

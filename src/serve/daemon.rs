@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::collector::Collector;
+use super::collector::SOURCES;
 use super::core::{Core, End, Wake};
 use super::http::{self, ListenError};
 use super::state::Shared;
@@ -18,7 +19,6 @@ use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
 use crate::export::{self, Feed, Persist};
 use crate::ledger::{self, Ledger, LedgerError, OpenOptions, Opened, Origin};
 use crate::model::{EndpointState, UnixMs};
-use crate::openclaw::run_log;
 use crate::tail::{Cadence, WatchMethod, Watcher, is_remote};
 use crate::telemetry::{EndpointStats, ProcessState, Resource, SourceState};
 
@@ -126,7 +126,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         config.otlp.iter().map(|endpoint| (endpoint.name.clone(), Arc::default())).collect();
     let process = ProcessState {
         start: now,
-        sources: vec![SourceState { name: run_log::SOURCE, up: false, watch: None }],
+        sources: SOURCES.map(|name| SourceState { name, up: false, watch: None }).to_vec(),
         ledger_writable: true,
         ledger_bytes: ledger.size_bytes(),
         ..ProcessState::default()

@@ -11,7 +11,7 @@ mod logging;
 mod own_telemetry;
 mod state;
 
-pub use collector::{Collector, Progress, SourceHealth};
+pub use collector::{Collector, Progress, SOURCES, SourceHealth};
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};

@@ -23,7 +23,8 @@ impl SnapshotBuilder {
     pub fn build(&mut self, totals: &Totals, process: &ProcessState, now: UnixMs) -> Snapshot {
         let known = self.attributes.len();
         self.attributes.extend(totals.labels[known..].iter().map(|labels| attributes(labels)));
-        let (mut tokens, mut durations, mut runs, mut idle) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut tokens, mut durations, mut runs, mut wasted) = (vec![], vec![], vec![], vec![]);
+        let mut idle = 0;
         for series in &totals.series {
             if now.since(series.changed) > IDLE_MS {
                 idle += 1;
@@ -34,11 +35,13 @@ impl SnapshotBuilder {
                 SeriesKind::Tokens(_) => tokens.push(point),
                 SeriesKind::Duration => durations.push(point),
                 SeriesKind::Runs(..) => runs.push(point),
+                SeriesKind::Wasted(..) => wasted.push(point),
             }
         }
         let mut points = tokens;
         points.append(&mut durations);
         points.append(&mut runs);
+        points.append(&mut wasted);
         job_points(totals, now, &mut points);
         Own { points: &mut points, totals }.all(process, idle);
         Snapshot {
@@ -59,6 +62,11 @@ impl SnapshotBuilder {
             SeriesKind::Runs(status, reason) => (
                 &metrics::RUNS,
                 [Some((key::STATUS, status.as_str())), Some((key::REASON, reason.as_str()))],
+                Value::Counter(series.exported_total),
+            ),
+            SeriesKind::Wasted(status, kind) => (
+                &metrics::WASTED_TOKENS,
+                [Some((key::STATUS, status.as_str())), Some((key::TOKEN, kind.as_str()))],
                 Value::Counter(series.exported_total),
             ),
             SeriesKind::Duration => {
@@ -161,6 +169,7 @@ impl Own<'_> {
         self.plain(&metrics::SERIES, totals.series.len() as u64);
         self.plain(&metrics::SERIES_IDLE, idle);
         self.plain(&metrics::JOBS_OVER_LIMIT, over);
+        self.plain(&metrics::JOBS_OVERDUE, process.overdue_jobs);
         self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
         self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));
         self.exports(process);

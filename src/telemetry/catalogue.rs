@@ -39,13 +39,13 @@ pub mod key {
     pub const PROVIDER: &str = "openclaw.provider";
     /// Model id, without the provider.
     pub const MODEL: &str = "openclaw.model";
-    /// Job id, or `one-shot`, or `other` beyond the configured number of jobs.
+    /// Job id, or `one-shot`, or `system` for OpenClaw's own jobs, or `other` beyond the configured number of jobs.
     pub const JOB_ID: &str = "openclaw.job.id";
     /// Job name at the time of the run.
     pub const JOB_NAME: &str = "openclaw.job.name";
     /// `input`, `output`, `cache_read` or `cache_write`.
     pub const TOKEN: &str = "openclaw.token";
-    /// `ok`, `error`, `skipped` or `unknown`.
+    /// `ok`, `error`, `skipped`, `unrecorded` (only its session tells of the run) or `unknown`.
     pub const STATUS: &str = "openclaw.status";
     /// Why; a closed list.
     pub const REASON: &str = "openclaw.reason";
@@ -84,6 +84,9 @@ metrics! {
     RUNS = Sum "openclaw.cron.runs", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
         "Finished scheduled runs by status and reason.";
+    WASTED_TOKENS = Sum "openclaw.cron.wasted.tokens", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::TOKEN],
+        "Tokens of scheduled runs that ended in an error or were never recorded: they bought nothing.";
     JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
         "Start of the job's newest run, in seconds since the epoch.";
     JOB_LAST_SUCCESS = Gauge "openclaw.cron.job.last_success.timestamp", "s", JOB,
@@ -95,11 +98,11 @@ metrics! {
     JOB_INFO = Gauge "openclaw.cron.job.info", "", JOB,
         "1 for each job that the scheduler knows.";
     SOURCE_UP = Gauge "openclaw.usage.source.up", "", &[key::SOURCE],
-        "1 while the store of this kind can be read, 0 when it is missing or refused.";
+        "1 while the store of this kind can be read, 0 when it is gone without another in its place, or refused.";
     SOURCE_LAST_RECORD = Gauge "openclaw.usage.source.last_record.timestamp", "s", &[key::SOURCE],
         "When OpenClaw wrote the newest record that was read, in seconds since the epoch.";
     SOURCE_GAPS = Sum "openclaw.usage.source.gaps", "1", &[key::SOURCE],
-        "Files whose last consumed line was gone: history may have been lost between two looks.";
+        "Files and tables whose newest records were gone: history may have been lost between two looks.";
     WATCH = Gauge "openclaw.usage.source.watch.info", "", &[key::SOURCE, key::WATCH],
         "1 for the way in which changes of the store are noticed: file events or polling.";
     INGEST_LAG = Gauge "openclaw.usage.ingest.lag", "s", &[key::SOURCE],
@@ -118,6 +121,8 @@ metrics! {
         "Series not sent because nothing happened to them for seven days.";
     JOBS_OVER_LIMIT = Gauge "openclaw.usage.jobs.over_limit", "", &[],
         "Jobs counted under the id `other` because there are more than the configured maximum.";
+    JOBS_OVERDUE = Gauge "openclaw.usage.jobs.overdue", "", &[],
+        "Enabled jobs whose next run passed by more than their own period without a run: the gateway or its scheduler stands still.";
     LEDGER_SIZE = Gauge "openclaw.usage.ledger.size", "By", &[],
         "What the ledger takes up on disk in bytes.";
     LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],

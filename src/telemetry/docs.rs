@@ -30,6 +30,8 @@ const RULES: &str = "\
 Labels that nothing is known for are left out. Rules that keep the number of series bounded:
 
 - One-shot jobs (`at`) share `openclaw.job.id=\"one-shot\"` and have no name.
+- OpenClaw's own jobs (heartbeats, reviews of skills, promotion of memories) share `openclaw.job.id=\"system\"` under
+  their names.
 - At most `max_jobs` (500) jobs appear under their own id; all further ones share `other`, and
   `openclaw_usage_jobs_over_limit` says how many those are. A job that was once counted under its own id keeps it.
 - A counter or histogram to which nothing happened for 7 days is not sent; it resumes with its old total. Gauges of a
@@ -141,14 +143,14 @@ fn labels() -> [(&'static str, String); 15] {
         (key::AGENT, "The agent's id.".into()),
         (key::PROVIDER, "The provider's id.".into()),
         (key::MODEL, "The model's id, without the provider.".into()),
-        (key::JOB_ID, "The job's id, or `one-shot`, or `other`.".into()),
+        (key::JOB_ID, "The job's id, or `one-shot`, `system` or `other`.".into()),
         (key::JOB_NAME, "The job's name at the time of the run, at most 200 characters of it.".into()),
         (key::TOKEN, format!("{}; disjoint.", words(TokenKind::ALL.map(TokenKind::as_str).to_vec()))),
         (key::STATUS, words(Status::ALL.map(Status::as_str).to_vec())),
         (key::REASON, format!("Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}.")),
         (key::OUTCOME, words(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect())),
         (key::PROVENANCE, words(UsageProvenance::ALL.map(UsageProvenance::as_str).to_vec())),
-        (key::SOURCE, "Kind of store: `run-log`.".into()),
+        (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`.".into()),
         (key::WATCH, "`events`, `poll`, or `none` before the first look.".into()),
         (key::ENDPOINT, "The endpoint's name in the configuration.".into()),
         (key::VERSION, "This program's version.".into()),

@@ -83,6 +83,8 @@ pub struct ProcessState {
     pub start: UnixMs,
     /// Its stores.
     pub sources: Vec<SourceState>,
+    /// Jobs whose next run is overdue by more than their own period.
+    pub overdue_jobs: u64,
     /// Its push endpoints by name.
     pub endpoints: Vec<(String, EndpointStats)>,
     /// Size of the ledger's file in bytes.

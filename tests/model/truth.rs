@@ -85,7 +85,7 @@ impl Sums {
                 SeriesKind::Tokens(kind) => {
                     *sums.tokens.entry(kind.as_str()).or_default() += series.exported_total;
                 }
-                SeriesKind::Duration => {
+                SeriesKind::Wasted(..) | SeriesKind::Duration => {
                     let histogram = series.histogram.as_ref().expect("a duration series has buckets");
                     sums.durations += histogram.exported.iter().sum::<u64>();
                     sums.duration_ms += series.exported_total;

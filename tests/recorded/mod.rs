@@ -87,7 +87,7 @@ fn exported_by_job(totals: &Totals) -> BTreeMap<String, Counted> {
             SeriesKind::Tokens(TokenKind::Input) => counted.1 += series.exported_total,
             SeriesKind::Tokens(TokenKind::Output) => counted.2 += series.exported_total,
             SeriesKind::Tokens(_) => panic!("no record of these versions tells cache tokens"),
-            SeriesKind::Duration => {}
+            SeriesKind::Wasted(..) | SeriesKind::Duration => {}
         }
     }
     jobs

@@ -53,7 +53,7 @@ impl Log {
             if let Some(Batch { to, runs, rejects, gap, .. }) = poll.batch {
                 assert!(rejects.is_empty(), "{rejects:?}");
                 self.gaps += u64::from(gap);
-                self.position = Some(to);
+                self.position = to.file();
                 found += runs.len();
                 for run in runs {
                     let usage = (1, run.usage.input.unwrap_or(0), run.usage.output.unwrap_or(0));

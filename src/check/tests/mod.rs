@@ -1,6 +1,7 @@
 //! Whole checks of small gateways, as text and as JSON. Times are fixed; the place of the temporary directory is
 //! replaced by `/t` before anything is rendered, so that lines break alike everywhere.
 
+mod databases;
 mod endpoints;
 mod ledgers;
 mod states;

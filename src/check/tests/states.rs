@@ -43,20 +43,6 @@ fn only_what_is_wrong_makes_it_fail() {
 }
 
 #[test]
-fn a_newer_openclaw_is_named_with_what_it_means() {
-    let case = Case::with_runs();
-    case.write("state/state/openclaw.sqlite", "");
-    std::fs::rename(
-        case.path("state/cron/runs/gone.jsonl"),
-        case.path("state/cron/runs/gone.jsonl.migrated"),
-    )
-    .unwrap();
-    let report = case.check();
-    assert!(!report.ok && report.state_directory.openclaw_sqlite);
-    insta::assert_snapshot!("newer_openclaw", section(&report, HERE));
-}
-
-#[test]
 fn hostile_names_and_damaged_files_are_shown_harmlessly() {
     let case = Case::with_runs();
     let name = "\\u001b[2J\\u202Eevil\\n日本語 very very long name of a job that does not fit at all";
@@ -72,7 +58,7 @@ fn hostile_names_and_damaged_files_are_shown_harmlessly() {
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
     insta::assert_snapshot!("hostile", section(&report, HERE));
     let logs = report.state_directory.run_logs.unwrap();
-    let reasons: Vec<(&str, u64)> = logs.rejects.iter().map(|r| (r.reason.as_str(), r.count)).collect();
+    let reasons: Vec<(&str, u64)> = logs.sums.rejects.iter().map(|r| (r.reason.as_str(), r.count)).collect();
     assert_eq!(reasons, [("invalid_json", 1), ("line_too_long", 1), ("not_a_file", 1)]);
 }
 
@@ -83,9 +69,11 @@ fn a_run_with_several_records_counts_once() {
     let again = std::fs::read(case.path("state/cron/runs/gone.jsonl")).unwrap();
     std::fs::write(case.path("state/cron/runs/gone.jsonl.migrated"), again).unwrap();
     let logs = case.check().state_directory.run_logs.unwrap();
-    assert_eq!((logs.runs, logs.duplicates, logs.files, logs.migrated_files), (3, 2, 2, 1));
-    assert_eq!((logs.tokens["input"], logs.tokens["output"]), (1_205, 35));
-    assert_eq!(logs.newest_record_ms, Some(NOW.0 - 8 * 3_600_000 + 5_000));
+    let sums = &logs.sums;
+    assert_eq!((sums.runs, sums.duplicates, logs.files, logs.migrated_files), (3, 2, 2, 1));
+    assert_eq!((sums.tokens["input"], sums.tokens["output"]), (1_205, 35));
+    assert_eq!(sums.in_several_stores, 0, "a log and its migrated copy are one store");
+    assert_eq!(sums.newest_record_ms, Some(NOW.0 - 8 * 3_600_000 + 5_000));
 }
 
 #[test]
@@ -100,7 +88,7 @@ fn a_damaged_list_of_jobs_is_a_problem_and_a_moved_one_is_found() {
     std::fs::rename(case.path("state/cron"), case.path("state/elsewhere")).unwrap();
     std::fs::remove_file(case.path("state/elsewhere/jobs.json")).unwrap();
     let report = case.check();
-    assert_eq!(report.state_directory.run_logs.as_ref().unwrap().runs, 3);
+    assert_eq!(report.state_directory.run_logs.as_ref().unwrap().sums.runs, 3);
     assert!(report.state_directory.job_list.is_none());
     insta::assert_snapshot!("moved_jobs", section(&report, HERE));
 }

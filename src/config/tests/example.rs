@@ -2,13 +2,14 @@
 
 use super::super::file::{FileLayer, SCALAR_KEYS};
 use super::super::otlp::ENDPOINT_KEYS;
+use super::super::tables::{Inner, SCHEMAS, Schema, Table};
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../docs/config.example.toml");
 
 /// Returns the example with every key in force but those that begin with one of `without`.
 fn example_in_force(without: &[&str]) -> String {
-    let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase() || "[\"".contains(c));
     let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix('#')).filter(is_key);
     lines.filter(|line| !without.iter().any(|w| line.starts_with(w))).collect::<Vec<_>>().join("\n")
 }
@@ -30,15 +31,59 @@ fn the_example_lists_every_key() {
     assert_eq!(layer.endpoints.len(), 1);
     assert_eq!(layer.endpoints[0].values.keys().copied().collect::<Vec<_>>(), keys);
     assert_eq!(layer.endpoints[0].headers.len(), 1);
+    for schema in SCHEMAS {
+        let [table] = layer.tables[schema.name].as_slice() else { panic!("one [[{}]]", schema.name) };
+        lists_every_key(schema, table);
+    }
+    assert_eq!(layer.billing.len(), 2);
+}
+
+fn lists_every_key(schema: &Schema, table: &Table) {
+    let mut keys = schema.keys.to_vec();
+    keys.sort_unstable();
+    assert_eq!(table.values.keys().copied().collect::<Vec<_>>(), keys, "{}", schema.name);
+    if let Some(Inner::One(inner) | Inner::Many(inner)) = schema.inner {
+        lists_every_key(inner, &table.inner[0]);
+    }
+}
+
+#[test]
+fn the_example_s_prices_and_budgets_are_in_force() {
+    let config =
+        Case::file(&example_in_force(&["profile", "headers", "bearer", "basic", "ca_file", "client_"]));
+    let rows = config.resolve().unwrap().explain();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
+    let from = rows.iter().position(|(key, _)| key.starts_with("price.")).unwrap();
+    assert_eq!(
+        rows[from..from + 5],
+        [
+            (
+                "price.anthropic/claude-opus-*",
+                "input 5.00, output 25.00, cache_read 0.50, cache_write 6.25; from 200001 prompt tokens: input 10.00, \
+                 output 37.50, cache_read 1.00, cache_write 12.50 since 2026-07-01"
+            ),
+            ("alias.litellm/smart", "anthropic/claude-opus-4-6"),
+            ("billing.ollama*", "local"),
+            ("billing.openai-codex", "subscription"),
+            (
+                "budget.digests",
+                "50.00 a month (UTC), job daily *, agent ops, model claude-*, provider anthropic"
+            ),
+        ]
+    );
+    assert!(rows.contains(&("catalogue", "/etc/model_prices_and_context_window.json")));
 }
 
 #[test]
 fn the_example_gives_the_defaults() {
-    let examples = ["profile", "service_namespace", "headers", "bearer", "basic", "ca_file", "client_"];
+    let examples =
+        ["profile", "catalogue", "service_namespace", "headers", "bearer", "basic", "ca_file", "client_"];
     let shown = |case: Case| -> Vec<(String, String)> {
         case.resolve().unwrap().explain().into_iter().map(|row| (row.key, row.value)).collect()
     };
     let mut expected = Case::endpoints(&["http://127.0.0.1:9090/api/v1/otlp"]);
     expected.flags.gateway = Some("openclaw".into());
-    assert_eq!(shown(Case::file(&example_in_force(&examples))), shown(expected));
+    let mut given = shown(Case::file(&example_in_force(&examples)));
+    given.retain(|(key, _)| !["price.", "alias.", "billing.", "budget."].iter().any(|p| key.starts_with(p)));
+    assert_eq!(given, shown(expected));
 }

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod example;
+mod money;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -109,6 +110,7 @@ fn every_scalar_can_be_set_in_the_environment() {
         ("OPENCLAW_USAGE_WATCH", "POLL"),
         ("OPENCLAW_USAGE_POLL_INTERVAL", "2s"),
         ("OPENCLAW_USAGE_MAX_JOBS", "7"),
+        ("OPENCLAW_USAGE_CATALOGUE", "~/prices.json"),
         ("OPENCLAW_USAGE_LEDGER_PATH", "~/l.sqlite"),
         ("OPENCLAW_USAGE_LEDGER_SYNCHRONOUS", "full"),
         ("OPENCLAW_USAGE_LEDGER_KEEP", "400d"),
@@ -118,6 +120,7 @@ fn every_scalar_can_be_set_in_the_environment() {
     let config = case.resolve().unwrap();
     assert_eq!((config.state_dir.to_str(), config.gateway.as_deref()), (Some("/s"), Some("office")));
     assert_eq!((config.listen.port(), config.watch, config.poll_interval_ms), (1, WatchMode::Poll, 2_000));
+    assert_eq!(config.catalogue.as_deref(), Some(Path::new("/h/prices.json")));
     assert_eq!((config.max_jobs, config.ledger.path.to_str()), (7, Some("/h/l.sqlite")));
     assert_eq!((config.ledger.synchronous, config.ledger.keep_days), (Synchronous::Full, Some(400)));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));

@@ -63,7 +63,7 @@ fn a_batch_from_elsewhere_is_refused_whole() {
     let mut bench = Bench::new();
     bench.apply(vec![run("a", 0)]);
     let before = bench.totals();
-    for from in [None, Some(FilePosition { offset: 7, ..FilePosition::default() })] {
+    for from in [None, Some(Position::File(FilePosition { offset: 7, ..FilePosition::default() }))] {
         let batch = Batch { from, ..bench.batch(vec![run("a", 1)]) };
         let error = bench.ledger().apply(&batch, T0).unwrap_err();
         assert!(
@@ -85,12 +85,12 @@ fn a_reopened_ledger_goes_on_as_if_it_had_never_been_closed() {
     batch.gap = true;
     batch.rejects = vec![Reject { reason: RejectReason::NotARun, sample: "a line of 7 B".into() }];
     bench.ledger().apply(&batch, T0).unwrap();
-    let (before, position) = (bench.totals(), bench.ledger().position(&batch.source));
-    assert_eq!(position, Some(batch.to));
+    let (before, position) = (bench.totals(), bench.ledger().position(&batch.source).cloned());
+    assert_eq!(position, Some(batch.to.clone()));
     bench.now = T0.plus(86_400_000);
     assert_eq!(bench.reopen(), Origin::Existing);
     assert_eq!(lasting(bench.totals()), lasting(before.clone()));
-    assert_eq!(bench.ledger().position(&batch.source), position);
+    assert_eq!(bench.ledger().position(&batch.source), position.as_ref());
     assert_eq!(bench.summary().rejects, [("not_a_run".to_owned(), 1, "a line of 7 B".to_owned())]);
 
     // Series that are known keep their numbers and start times; new ones go on from there.

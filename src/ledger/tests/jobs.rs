@@ -11,6 +11,8 @@ fn definition(job: &str, name: &str, schedule: ScheduleKind) -> JobDefinition {
         schedule,
         enabled: true,
         next_run_at: Some(T0.plus(5)),
+        running: false,
+        system: false,
     }
 }
 

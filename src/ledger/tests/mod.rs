@@ -5,6 +5,7 @@
 //! endpoints, size.
 
 mod apply;
+mod calls;
 mod jobs;
 mod open;
 mod retention;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::model::{
-    Batch, Delivery, FileId, FilePosition, LineMark, Reason, Run, RunAt, RunKey, SourceId, Status, Usage,
-    UsageProvenance,
+    Batch, Delivery, FileId, FilePosition, LineMark, Position, Reason, Run, RunAt, RunKey, SessionRef,
+    SourceId, Status, Usage, UsageProvenance,
 };
 
 /// 2026-02-17T04:00:00Z.
@@ -65,15 +66,17 @@ impl Bench {
     /// Returns a batch that begins where the source stands.
     fn batch(&mut self, runs: Vec<Run>) -> Batch {
         let source = SourceId("run-log/a.jsonl".to_owned());
-        let from = self.ledger().position(&source);
-        let offset = from.map_or(0, |position| position.offset) + 100 * runs.len() as u64 + 1;
+        let from = self.ledger().position(&source).cloned();
+        let offset = from.as_ref().and_then(Position::file).map_or(0, |position| position.offset)
+            + 100 * runs.len() as u64
+            + 1;
         let to = FilePosition {
             file: FileId { dev: u64::MAX, ino: 1 << 63 },
             offset,
             last: Some(LineMark { hash: u64::MAX - offset, previous: offset, len: 100 }),
             skipped: 3,
         };
-        Batch { source, from, to, runs, rejects: Vec::new(), gap: false }
+        Batch { runs, ..Batch::new(source, from, Position::File(to)) }
     }
 
     fn apply(&mut self, runs: Vec<Run>) -> Applied {
@@ -123,12 +126,14 @@ fn run(job: &str, minute: i64) -> Run {
         status: Status::Ok,
         reason: Reason::None,
         duration_ms: Some(420),
+        job_name: None,
         agent: Some("main".to_owned()),
         provider: Some("mock".to_owned()),
         model: Some("mock-1".to_owned()),
         usage: Usage { input: Some(1_000), output: Some(20), ..Usage::default() },
         provenance: UsageProvenance::Partial,
         delivery: Delivery::Unknown,
+        session: SessionRef::default(),
         next_run_at: Some(at.plus(MINUTE_MS)),
     }
 }

@@ -46,8 +46,8 @@ impl Log {
         let dir = self.path.parent().unwrap().to_path_buf();
         let poll = poll(&mut self.reader, &dir, OsStr::new("j.jsonl"), self.position, self.now).unwrap();
         if let Some(batch) = &poll.batch {
-            assert_eq!(batch.from, self.position);
-            self.position = Some(batch.to);
+            assert_eq!(batch.from, self.position.map(Position::File));
+            self.position = batch.to.file();
         }
         poll
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::event::{Event, parse_line};
+use super::event::{Event, parse_line_into};
 use super::lines::{Lines, LinesError, unpack};
 use super::sessions::SessionLink;
 use crate::model::{RejectReason, UnixMs};
@@ -99,6 +99,38 @@ pub fn read_event_heads(database: &Connection) -> rusqlite::Result<Vec<EventHead
     query.query_map([], |row| Ok(EventHead { session_id: row.get(0)?, last_seq: row.get(1)? }))?.collect()
 }
 
+/// Returns the last event's number of one session; `None` if it has none.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn last_event(database: &Connection, session_id: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT max(seq) FROM transcript_events WHERE session_id = ?1";
+    database.prepare_cached(sql)?.query_row([session_id], |row| row.get(0))
+}
+
+/// Returns the number of the newest row, and how far each session goes that has rows behind row `after`. If the newest
+/// rows are gone, their numbers may have been given again: then how far each session goes at all. Nothing if the
+/// database holds none.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn new_heads(database: &Connection, after: i64) -> rusqlite::Result<(i64, Vec<EventHead>)> {
+    if columns(database, "transcript_events")?.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let newest: Option<i64> =
+        database.query_row("SELECT max(rowid) FROM transcript_events", [], |row| row.get(0))?;
+    let newest = newest.unwrap_or(0);
+    if after == 0 || newest < after {
+        return Ok((newest, read_event_heads(database)?));
+    }
+    let sql = "SELECT session_id, max(seq) FROM transcript_events WHERE rowid > ?1 GROUP BY session_id";
+    let mut query = database.prepare_cached(sql)?;
+    let heads =
+        query.query_map([after], |row| Ok(EventHead { session_id: row.get(0)?, last_seq: row.get(1)? }))?;
+    Ok((newest, heads.collect::<rusqlite::Result<_>>()?))
+}
+
 /// Hands out the events of one session behind number `after` (-1: all) in their order.
 ///
 /// # Errors
@@ -108,7 +140,7 @@ pub fn read_events(
     session_id: &str,
     after: i64,
     now: UnixMs,
-    emit: &mut dyn FnMut(i64, Event),
+    mut emit: impl FnMut(i64, Event),
 ) -> rusqlite::Result<()> {
     let packed = if columns(database, "transcript_events")?.contains("event_zstd") {
         "iif(octet_length(event_zstd) <= ?3, event_zstd, NULL)"
@@ -137,7 +169,7 @@ fn read_event(
 ) -> rusqlite::Result<Result<(), RejectReason>> {
     Ok(match (row.get_ref(1)?, row.get_ref(2)?) {
         (ValueRef::Text(json), _) if json.len() <= LONG_BYTES => {
-            parse_line(json, now, emit);
+            parse_line_into(json, now, emit);
             Ok(())
         }
         (ValueRef::Text(json), _) => {
@@ -147,9 +179,8 @@ fn read_event(
             lines.end(&mut on_line);
             Ok(())
         }
-        (_, ValueRef::Blob(mut packed)) => {
-            unpack(&mut packed, false, &mut |line| parse_kept(line, now, emit))
-                .map_err(|error| reject(&error))
+        (_, ValueRef::Blob(packed)) => {
+            unpack(packed, false, &mut |line| parse_kept(line, now, emit)).map_err(|error| reject(&error))
         }
         _ => Err(RejectReason::LineTooLong),
     })
@@ -163,7 +194,7 @@ fn read_event(
 pub fn read_archives(
     database: &Connection,
     now: UnixMs,
-    emit: &mut dyn FnMut(&str, Event),
+    mut emit: impl FnMut(&str, Event),
 ) -> rusqlite::Result<Vec<SessionLink>> {
     let mut links = Vec::new();
     let columns = columns(database, "session_transcript_archives")?;
@@ -183,7 +214,7 @@ pub fn read_archives(
             (ValueRef::Blob(mut bytes), "identity") => {
                 Lines::default().read(&mut bytes, u64::MAX, &mut on_line)
             }
-            (ValueRef::Blob(mut bytes), "zstd") => unpack(&mut bytes, true, &mut on_line),
+            (ValueRef::Blob(bytes), "zstd") => unpack(bytes, true, &mut on_line),
             _ => Err(LinesError::TooLarge(MAX_VALUE_BYTES.unsigned_abs())),
         };
         if let Err(error) = result {
@@ -196,7 +227,7 @@ pub fn read_archives(
 
 fn parse_kept(line: Option<&[u8]>, now: UnixMs, emit: &mut dyn FnMut(Event)) {
     match line {
-        Some(line) => parse_line(line, now, emit),
+        Some(line) => parse_line_into(line, now, emit),
         None => emit(Event::Reject(RejectReason::LineTooLong)),
     }
 }

@@ -172,6 +172,10 @@ impl Attributor {
             self.jobs_of_records.entry(session_id.clone()).or_default().insert(run.key.job_id.clone());
         }
         let runs = self.runs.entry(run.key.job_id.clone()).or_default();
+        // The ledger, which is asked for runs of long ago, knows no sessions.
+        let known = runs.get(&start);
+        let session_id = session_id.or_else(|| known?.session_id.clone());
+        let token = token.or_else(|| known?.token);
         runs.insert(start, RunFacts { key: run.key, end, session_id, token });
     }
 
@@ -187,6 +191,12 @@ impl Attributor {
         let named: BTreeSet<&String> =
             self.runs.values().flat_map(BTreeMap::values).filter_map(|run| run.session_id.as_ref()).collect();
         self.jobs_of_records.retain(|session, _| named.contains(session));
+    }
+
+    /// Returns whether a session's key is known: then that tells whose it is, and not its first message.
+    #[must_use]
+    pub fn has_key(&self, session_id: &str) -> bool {
+        self.sessions.get(session_id).is_some_and(|session| session.key.is_some())
     }
 
     /// Returns whose a call in this session at this time is.

@@ -146,7 +146,12 @@ impl Transcript {
 /// Reads one line and hands out what is in it.
 ///
 /// That is one event, but for a line that a crash tore: what was appended next then stands on the same line.
-pub fn parse_line(line: &[u8], now: UnixMs, emit: &mut dyn FnMut(Event)) {
+pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Event)) {
+    parse_line_into(line, now, &mut emit);
+}
+
+/// The work of [`parse_line`], once in the binary and not once per caller.
+pub(super) fn parse_line_into(line: &[u8], now: UnixMs, emit: &mut dyn FnMut(Event)) {
     let mut rest = trim(line);
     for _ in 0..MAX_TORN {
         if rest.is_empty() {

@@ -151,10 +151,12 @@ impl Lines {
 /// # Errors
 /// See [`LinesError`]. Lines before the error were handed out.
 pub fn unpack(
-    packed: &mut dyn Read,
+    mut packed: impl Read,
     archive: bool,
     on_line: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<(), LinesError> {
+    // One decoder in the binary, not one per caller.
+    let packed: &mut dyn Read = &mut packed;
     let mut decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW_BYTES)
         .map_err(|error| LinesError::Unpack(error.to_string()))?;
     let limit = if archive { MAX_ARCHIVE_BYTES } else { MAX_EVENT_BYTES };
@@ -216,7 +218,7 @@ mod tests {
         let mut handed_out = 0;
         let bomb = zstd::encode_all(io::repeat(b'a').take(MAX_EVENT_BYTES + 1), 1).unwrap();
         assert!(bomb.len() < 100_000);
-        let result = unpack(&mut &bomb[..], false, &mut |_| handed_out += 1);
+        let result = unpack(&bomb[..], false, &mut |_| handed_out += 1);
         assert!(matches!(result, Err(LinesError::TooLarge(MAX_EVENT_BYTES))), "{result:?}");
         assert_eq!(handed_out, 0);
     }
@@ -225,12 +227,12 @@ mod tests {
     fn what_is_no_frame_or_wants_too_much_memory_is_an_error() {
         let frame = zstd::encode_all(&b"{\"a\":1}\n{\"a\":2}"[..], 3).unwrap();
         let mut seen = Vec::new();
-        unpack(&mut &frame[..], false, &mut |line| seen.push(line.unwrap().to_vec())).unwrap();
+        unpack(&frame[..], false, &mut |line| seen.push(line.unwrap().to_vec())).unwrap();
         assert_eq!(seen, [b"{\"a\":1}", b"{\"a\":2}"]);
         // A window of 1 GiB: exponent 20, no content size.
         let greedy = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00];
-        for mut broken in [&b"no zstd"[..], &frame[..frame.len() / 2], &greedy] {
-            let result = unpack(&mut broken, false, &mut |_| panic!("a line"));
+        for broken in [&b"no zstd"[..], &frame[..frame.len() / 2], &greedy] {
+            let result = unpack(broken, false, &mut |_| panic!("a line"));
             assert!(matches!(result, Err(LinesError::Unpack(_))), "{result:?}");
         }
     }

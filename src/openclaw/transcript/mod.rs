@@ -50,7 +50,10 @@ mod lines;
 mod names;
 mod sessions;
 
-pub use agent_db::{EventHead, read_archives, read_event_heads, read_events, read_links, read_subagents};
+pub use agent_db::{
+    EventHead, last_event, new_heads, read_archives, read_event_heads, read_events, read_links,
+    read_subagents,
+};
 pub use attribute::{Attributor, KnownRun, Owner};
 pub use bill::{Bill, ModelBill};
 pub use event::{Call, CallKey, End, Event, Opening, SessionHeader, Transcript, parse_line};

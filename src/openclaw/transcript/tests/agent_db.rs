@@ -19,7 +19,7 @@ fn call(input: u64, text: &str) -> String {
 
 fn events(database: &Connection, after: i64) -> Vec<(i64, Result<u64, RejectReason>)> {
     let mut events = Vec::new();
-    read_events(database, "s", after, NOW, &mut |seq, event| match event {
+    read_events(database, "s", after, NOW, |seq, event| match event {
         Event::Call(Call { tokens, .. }) => events.push((seq, Ok(tokens[0]))),
         Event::Reject(reason) => events.push((seq, Err(reason))),
         other => panic!("{other:?}"),
@@ -120,7 +120,7 @@ fn archives_that_are_not_published_yet_are_read() {
     insert.execute(params!["u", "lzma", packed]).unwrap();
     let mut transcript = Transcript::new("");
     let mut found = Vec::new();
-    let links = read_archives(&database, NOW, &mut |id, event| {
+    let links = read_archives(&database, NOW, |id, event| {
         let key = transcript.observe(&event);
         match event {
             Event::Call(call) => found.push((id.to_owned(), Ok((call.tokens[0], key.is_some())))),

@@ -5,7 +5,7 @@ const AT: i64 = 1_795_236_966_502;
 
 fn one(line: &str) -> Event {
     let mut events = Vec::new();
-    parse_line(line.as_bytes(), NOW, &mut |event| events.push(event));
+    parse_line(line.as_bytes(), NOW, |event| events.push(event));
     assert_eq!(events.len(), 1, "{line}: {events:?}");
     events.remove(0)
 }
@@ -145,14 +145,14 @@ fn other_lines_are_other_and_broken_ones_say_so() {
     for line in ["{", "7", "x", r#"{"type":"message","message":{"role":"#] {
         assert_eq!(one(line), Event::Reject(RejectReason::InvalidJson), "{line}");
     }
-    parse_line(b" \0\0\r\n", NOW, &mut |event| panic!("{event:?}"));
+    parse_line(b" \0\0\r\n", NOW, |event| panic!("{event:?}"));
 }
 
 #[test]
 fn what_follows_a_torn_line_is_read() {
     let whole = assistant(r#""usage":{"input":1}"#);
     let mut events = Vec::new();
-    parse_line(format!("{}{whole}", &whole[..90]).as_bytes(), NOW, &mut |event| events.push(event));
+    parse_line(format!("{}{whole}", &whole[..90]).as_bytes(), NOW, |event| events.push(event));
     assert!(
         matches!(&events[..], [Event::Reject(RejectReason::InvalidJson), Event::Call(call)] if call.tokens[0] == 1),
         "{events:?}"
@@ -165,7 +165,7 @@ fn invalid_utf_8_breaks_nothing() {
     let at = memchr::memmem::find(&line, b"secret").unwrap();
     line[at] = 0xff;
     let mut events = Vec::new();
-    parse_line(&line, NOW, &mut |event| events.push(event));
+    parse_line(&line, NOW, |event| events.push(event));
     assert!(matches!(&events[..], [Event::Call(_)]), "{events:?}");
 }
 
@@ -201,7 +201,7 @@ fn a_copy_has_the_key_of_its_original_and_a_fork_none() {
 fn a_line_of_nothing_but_beginnings_is_given_up() {
     let line = r#"{"type":"message","a":["#.repeat(100_000);
     let mut rejects = 0;
-    parse_line(line.as_bytes(), NOW, &mut |event| {
+    parse_line(line.as_bytes(), NOW, |event| {
         assert_eq!(event, Event::Reject(RejectReason::InvalidJson));
         rejects += 1;
     });
@@ -226,7 +226,7 @@ fn no_damage_to_a_line_makes_a_panic_or_an_impossible_bill() {
                 break;
             }
         }
-        parse_line(&bytes, NOW, &mut |event| {
+        parse_line(&bytes, NOW, |event| {
             if let Event::Call(call) = event {
                 assert!(call.tokens.iter().all(|count| *count <= crate::model::MAX_JSON_INTEGER), "{call:?}");
             }

@@ -33,7 +33,7 @@ struct Read {
 
 impl Read {
     fn line(&mut self, transcript: &mut Transcript, line: &[u8]) {
-        parse_line(line, NOW, &mut |event| self.event(transcript, event));
+        parse_line(line, NOW, |event| self.event(transcript, event));
     }
 
     fn event(&mut self, transcript: &mut Transcript, event: Event) {
@@ -135,17 +135,14 @@ fn read_database(read: &mut Read, database: &Connection, links: bool) {
     for head in read_event_heads(database).unwrap() {
         let mut transcript = Transcript::new(&head.session_id);
         let mut last = -1;
-        read_events(database, &head.session_id, -1, NOW, &mut |seq, event| {
+        read_events(database, &head.session_id, -1, NOW, |seq, event| {
             last = seq;
             read.event(&mut transcript, event);
         })
         .unwrap();
         assert_eq!(last, head.last_seq);
     }
-    assert_eq!(
-        read_archives(database, NOW, &mut |_, event| panic!("none was recorded: {event:?}")).unwrap(),
-        []
-    );
+    assert_eq!(read_archives(database, NOW, |_, event| panic!("none was recorded: {event:?}")).unwrap(), []);
 }
 
 /// The run records, with the job's id and the session's key in each.

@@ -1,0 +1,190 @@
+//! Calls to runs: each call is counted once, in the run that it belongs to as far as is known.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::labels::Labels;
+use super::rows::{Calls, RunRow};
+use super::store::{count, db, id, pack_at, unpack_at, unpack_facts};
+use super::writer::Writer;
+use super::{Ledger, LedgerError};
+use crate::model::{
+    BilledCall, Delivery, FailedCall, Reason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage,
+    UsageProvenance,
+};
+
+impl Ledger {
+    /// Returns the last `limit` recorded runs of a job that started at `until` or before, with their durations in ms.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn recorded_runs(
+        &self,
+        job_id: &str,
+        until: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<(RunKey, Option<u64>)>, LedgerError> {
+        let Some(job) = self.book.job_index.get(job_id) else { return Ok(Vec::new()) };
+        self.load_runs(*job, job_id, until, limit).map_err(|error| self.failed(error))
+    }
+
+    fn load_runs(
+        &self,
+        job: usize,
+        job_id: &str,
+        until: UnixMs,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(RunKey, Option<u64>)>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT at, duration_ms, facts FROM run WHERE job = ?1 AND at <= ?2 ORDER BY at DESC",
+        )?;
+        let mut rows = statement.query(params![id(job), pack_at(RunAt::Logged(until))])?;
+        let mut runs = Vec::new();
+        while let Some(row) = rows.next()? {
+            if runs.len() == limit {
+                break;
+            }
+            if unpack_facts(row.get(2)?).0 != Status::Unrecorded {
+                let key = RunKey { job_id: job_id.to_owned(), at: unpack_at(row.get(0)?) };
+                runs.push((key, row.get::<_, Option<i64>>(1)?.map(count)));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Returns whether the scheduler said that a job is running when its list was last read.
+    #[must_use]
+    pub fn is_running(&self, job_id: &str) -> bool {
+        self.book.job_index.get(job_id).is_some_and(|at| self.book.jobs[*at].facts.running)
+    }
+}
+
+/// How much later than a run's end its own last call may be said to have been asked, in milliseconds.
+const END_TOLERANCE_MS: i64 = 5_000;
+
+impl Writer<'_> {
+    /// Counts a call, or moves it to the run that is now known to be its own.
+    pub fn bill(&mut self, call: &BilledCall) -> rusqlite::Result<()> {
+        let job = self.job(&call.run.job_id);
+        if self.is_folded(call.run.at) {
+            return Ok(());
+        }
+        let key = call.key.cast_signed();
+        let known: Option<(i64, i64)> = self
+            .transaction
+            .prepare_cached("SELECT job, at FROM call WHERE key = ?1")?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let here = (id(job), pack_at(call.run.at));
+        if known == Some(here) {
+            return Ok(());
+        }
+        if let Some((job, at)) = known {
+            let job = usize::try_from(job - 1).unwrap_or(usize::MAX);
+            self.take_away(job, unpack_at(at), call)?;
+        }
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO call VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET job = ?2, at = ?3",
+            )?
+            .execute(params![key, here.0, here.1])?;
+        let run = unrecorded(call);
+        let labels = self.call_labels(job, &run)?;
+        if self.insert_run(job, &run, labels)? {
+            self.count(1, run.key.at, &RunRow::of(&run, labels), &[]);
+            self.note_run(job, &run);
+        }
+        self.change(job, run.key.at, |writer, row| {
+            row.add(writer.transaction, (job, run.key.at), labels, 1, amount(call))?;
+            let asked = call.at.since(run.key.at.time());
+            if !call.sub_agent && row.context.is_none_or(|(newest, _)| asked >= newest) {
+                row.context = Some((asked, call.tokens[0] + call.tokens[2] + call.tokens[3]));
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a call out of a run that turned out not to be its own. A run that nothing but such calls told of goes.
+    fn take_away(&mut self, job: usize, at: RunAt, call: &BilledCall) -> rusqlite::Result<()> {
+        let labels = self.call_labels(job, &unrecorded(call))?;
+        self.change(job, at, |writer, row| row.add(writer.transaction, (job, at), labels, -1, amount(call)))?;
+        let key = params![id(job), pack_at(at)];
+        let is_left = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2 AND key <> ?3")?
+            .exists(params![id(job), pack_at(at), call.key.cast_signed()])?;
+        let row = RunRow::load(self.transaction, job, at)?;
+        if let Some(row) = row.filter(|row| row.status == Status::Unrecorded && !is_left) {
+            self.uncount(job, at, &row)?;
+            self.transaction.prepare_cached("DELETE FROM run WHERE job = ?1 AND at = ?2")?.execute(key)?;
+        }
+        Ok(())
+    }
+
+    /// Makes an error of a run whose record says `ok` though its last call failed: 2026.2.17 to 2.22 wrote such.
+    pub fn correct(&mut self, failed: &FailedCall) -> rusqlite::Result<()> {
+        let job = self.job(&failed.run.job_id);
+        let at = failed.run.at;
+        let after = failed.at.since(at.time());
+        let is_wrong = |row: RunRow| {
+            let end = row.duration_ms.map_or(i64::MAX, |ms| db(ms).saturating_add(END_TOLERANCE_MS));
+            row.status == Status::Ok && after <= end
+        };
+        if !RunRow::load(self.transaction, job, at)?.is_some_and(is_wrong) {
+            return Ok(());
+        }
+        self.unsettled.insert(job);
+        self.touched.insert(job);
+        self.change(job, at, |_, row| {
+            (row.status, row.reason) = (Status::Error, failed.reason);
+            Ok(())
+        })
+    }
+
+    /// Changes a run, and what is counted with it.
+    fn change(
+        &mut self,
+        job: usize,
+        at: RunAt,
+        change: impl FnOnce(&Self, &mut RunRow) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let Some(mut row) = RunRow::load(self.transaction, job, at)? else { return Ok(()) };
+        self.uncount(job, at, &row)?;
+        change(self, &mut row)?;
+        row.save(self.transaction, job, at)?;
+        self.recount(job, at, &row)
+    }
+
+    /// Returns the labels of a call: its own model, under the job as it is shown.
+    fn call_labels(&mut self, job: usize, run: &Run) -> rusqlite::Result<usize> {
+        let facts = &self.book.jobs[job].facts;
+        if facts.label == super::labels::JobLabel::Undecided {
+            return self.labels(job, run);
+        }
+        let labels = Labels::of(run, facts.label, &facts.name, facts.agent.as_deref());
+        self.label_set(labels)
+    }
+}
+
+/// Returns the run that a call alone tells of.
+fn unrecorded(call: &BilledCall) -> Run {
+    Run {
+        key: RunKey::clone(&call.run),
+        recorded_at: call.at,
+        status: Status::Unrecorded,
+        reason: Reason::None,
+        duration_ms: None,
+        job_name: None,
+        agent: call.agent.clone(),
+        provider: call.provider.clone(),
+        model: call.model.clone(),
+        usage: Usage::default(),
+        provenance: UsageProvenance::None,
+        delivery: Delivery::Unknown,
+        session: SessionRef::default(),
+        next_run_at: None,
+    }
+}
+
+fn amount(call: &BilledCall) -> ([u64; 4], Calls) {
+    (call.tokens, Calls { count: 1, cost: call.cost.usd.0, provenance: call.cost.provenance })
+}

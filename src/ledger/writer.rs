@@ -1,0 +1,308 @@
+//! One transaction's work on runs: what becomes of each record, and of each call that a run was billed for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{CachedStatement, Transaction, params};
+
+use super::apply::Applied;
+use super::book::{Book, Job};
+use super::labels::{self, JobLabel, Labels};
+use super::merge::{Known, Outcome, merge};
+use super::rows::{Part, RunRow};
+use super::series::{Change, Changes};
+use super::store::{db, id, pack_at, pack_facts, save_labels, unpack_facts};
+use super::totals::{SeriesKind, bucket};
+use crate::model::{Batch, Run, RunAt, Status, TokenKind, UnixMs};
+
+/// One transaction's work on runs.
+pub(super) struct Writer<'a> {
+    pub transaction: &'a Transaction<'a>,
+    pub book: &'a mut Book,
+    now: UnixMs,
+    insert: CachedStatement<'a>,
+    applied: Applied,
+    changes: Changes,
+    pub touched: BTreeSet<usize>,
+    /// Jobs whose streak of errors cannot be carried forward.
+    pub unsettled: BTreeSet<usize>,
+    newest_record: Option<UnixMs>,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(transaction: &'a Transaction<'a>, book: &'a mut Book, now: UnixMs) -> rusqlite::Result<Self> {
+        let insert = transaction.prepare_cached(
+            "INSERT INTO run (job, at, recorded, duration_ms, labels, facts, input, output, cache_read, cache_write)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+        )?;
+        Ok(Self {
+            transaction,
+            book,
+            now,
+            insert,
+            applied: Applied::default(),
+            changes: Changes::new(),
+            touched: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            newest_record: None,
+        })
+    }
+
+    /// Puts in what a batch holds. Returns what it did, what it moves, and the jobs that it changed.
+    pub fn record_all(mut self, batch: &Batch) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
+        for run in &batch.runs {
+            let outcome = self.record(run)?;
+            if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
+                continue;
+            }
+            *self.applied.outcomes.entry(outcome).or_default() += 1;
+        }
+        for call in &batch.calls {
+            self.bill(call)?;
+        }
+        for failed in &batch.failed {
+            self.correct(failed)?;
+        }
+        self.note_source(batch);
+        self.settle_streaks()?;
+        Ok((self.applied, self.changes, self.touched))
+    }
+
+    /// Puts one record in: the outcomes table.
+    fn record(&mut self, run: &Run) -> rusqlite::Result<Outcome> {
+        let job = self.job(&run.key.job_id);
+        self.newest_record = self.newest_record.max(Some(run.recorded_at));
+        if self.is_folded(run.key.at) {
+            return Ok(Outcome::Expired);
+        }
+        let labels = self.labels(job, run)?;
+        if !self.insert_run(job, run, labels)? {
+            return self.update(job, run);
+        }
+        let row = RunRow::of(run, labels);
+        self.count(1, run.key.at, &row, &row.parts(Vec::new()));
+        self.note_run(job, run);
+        Ok(Outcome::Inserted)
+    }
+
+    /// Returns whether retention has folded away what started then.
+    pub fn is_folded(&self, at: RunAt) -> bool {
+        self.book.folded_before.is_some_and(|before| at.time() < before)
+    }
+
+    /// Inserts a run; returns whether it was not there.
+    pub fn insert_run(&mut self, job: usize, run: &Run, labels: usize) -> rusqlite::Result<bool> {
+        let inserted = self.insert.execute(params![
+            id(job),
+            pack_at(run.key.at),
+            run.recorded_at.since(run.key.at.time()),
+            run.duration_ms.map(db),
+            id(labels),
+            pack_facts(run.status, run.reason, run.delivery, run.provenance),
+            run.usage.input.map(db),
+            run.usage.output.map(db),
+            run.usage.cache_read.map(db),
+            run.usage.cache_write.map(db),
+        ])?;
+        if inserted > 0 {
+            *self.book.counters.provenance.entry(run.provenance).or_default() += 1;
+        }
+        Ok(inserted > 0)
+    }
+
+    /// Merges a record into the run that is known under its key.
+    fn update(&mut self, job: usize, run: &Run) -> rusqlite::Result<Outcome> {
+        let at = run.key.at;
+        let Some(mut row) = RunRow::load(self.transaction, job, at)? else { return Ok(Outcome::Duplicate) };
+        let mut known = Known {
+            status: row.status,
+            reason: row.reason,
+            duration_ms: row.duration_ms,
+            labels: Labels::clone(&self.book.labels[row.labels]),
+            usage: row.usage,
+            provenance: row.provenance,
+            delivery: row.delivery,
+        };
+        let was_unrecorded = row.status == Status::Unrecorded;
+        let outcome = merge(&mut known, run);
+        if outcome != Outcome::Updated {
+            return Ok(outcome);
+        }
+        self.uncount(job, at, &row)?;
+        let labels = self.label_set(known.labels)?;
+        row.relabel(self.transaction, job, at, labels)?;
+        if was_unrecorded {
+            row.recorded = run.recorded_at.since(at.time());
+            self.note_run(job, run);
+        }
+        (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
+        (row.duration_ms, row.usage, row.provenance) = (known.duration_ms, known.usage, known.provenance);
+        row.save(self.transaction, job, at)?;
+        self.recount(job, at, &row)?;
+        self.unsettled.insert(job);
+        self.touched.insert(job);
+        Ok(outcome)
+    }
+
+    /// Takes a run out of all that is counted, before it changes.
+    pub fn uncount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
+        let parts = row.load_parts(self.transaction, job, at)?;
+        self.count(-1, at, row, &parts);
+        let provenance = self.book.counters.provenance.entry(row.provenance).or_default();
+        *provenance = provenance.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Counts a run that has changed.
+    pub fn recount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
+        let parts = row.load_parts(self.transaction, job, at)?;
+        self.count(1, at, row, &parts);
+        *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
+        Ok(())
+    }
+
+    /// Moves the series of a run up or down by what it counts.
+    pub fn count(&mut self, sign: i64, at: RunAt, row: &RunRow, parts: &[Part]) {
+        let recorded_at = at.time().plus(row.recorded);
+        if self.book.count_from.is_some_and(|from| recorded_at < from) {
+            return;
+        }
+        let mut add = |labels, kind, amount: u64| {
+            let first = recorded_at;
+            let change =
+                self.changes.entry((labels, kind)).or_insert(Change { total: 0, buckets: None, first });
+            change.total += sign * db(amount);
+            change.first = change.first.min(first);
+            if kind == SeriesKind::Duration {
+                change.buckets.get_or_insert_with(Box::default)[bucket(amount)] += sign;
+            }
+        };
+        for part in parts {
+            for kind in TokenKind::ALL {
+                if let Some(tokens) = part.usage.get(kind).filter(|tokens| *tokens > 0) {
+                    add(part.labels, SeriesKind::Tokens(kind), tokens);
+                    if matches!(row.status, Status::Error | Status::Unrecorded) {
+                        add(part.labels, SeriesKind::Wasted(row.status, kind), tokens);
+                    }
+                }
+            }
+        }
+        if let Some(duration_ms) = row.duration_ms {
+            add(row.labels, SeriesKind::Duration, duration_ms);
+        }
+        add(row.labels, SeriesKind::Runs(row.status, row.reason), 1);
+    }
+
+    /// Returns the index of a job, which may be new.
+    pub fn job(&mut self, job_id: &str) -> usize {
+        if let Some(at) = self.book.job_index.get(job_id) {
+            return *at;
+        }
+        let at = self.book.jobs.len();
+        let mut job = Job::default();
+        job_id.clone_into(&mut job.facts.job_id);
+        job.facts.enabled = true;
+        self.book.jobs.push(job);
+        self.book.job_index.insert(job_id.to_owned(), at);
+        self.touched.insert(at);
+        at
+    }
+
+    /// Returns the index of the labels that the run is counted under.
+    pub fn labels(&mut self, job: usize, run: &Run) -> rusqlite::Result<usize> {
+        if self.book.jobs[job].facts.label == JobLabel::Undecided {
+            let (own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
+            let entry = &mut self.book.jobs[job];
+            entry.facts.label = labels::decide(entry.schedule, entry.facts.defined, run, own_jobs, max_jobs);
+            self.touched.insert(job);
+        }
+        let entry = &mut self.book.jobs[job];
+        if let Some(name) = run.job_name.as_deref().filter(|_| entry.facts.name.is_empty()) {
+            labels::bounded(name).clone_into(&mut entry.facts.name);
+            self.touched.insert(job);
+        }
+        if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent {
+            entry.facts.agent.clone_from(&run.agent);
+            self.touched.insert(job);
+        }
+        let (label, name) = (entry.facts.label, entry.facts.name.as_str());
+        let agent = entry.facts.agent.as_deref();
+        if let Some(last) = entry.last_labels
+            && self.book.labels[last].are_of(run, label, name, agent)
+        {
+            return Ok(last);
+        }
+        let wanted = Labels::of(run, label, name, agent);
+        let at = self.label_set(wanted)?;
+        self.book.jobs[job].last_labels = Some(at);
+        Ok(at)
+    }
+
+    /// Returns the index of a set of labels, which may be new.
+    pub fn label_set(&mut self, labels: Labels) -> rusqlite::Result<usize> {
+        if let Some(at) = self.book.label_index.get(&labels) {
+            return Ok(*at);
+        }
+        let at = self.book.labels.len();
+        save_labels(self.transaction, at, &labels)?;
+        let labels = Arc::new(labels);
+        self.book.labels.push(Arc::clone(&labels));
+        self.book.label_index.insert(labels, at);
+        Ok(at)
+    }
+
+    /// Carries the job's newest run, newest success and streak of errors forward.
+    pub fn note_run(&mut self, job: usize, run: &Run) {
+        let started = run.key.at.time();
+        let facts = &mut self.book.jobs[job].facts;
+        let newest = facts.last_run.is_none_or(|last| started >= last);
+        facts.last_run = facts.last_run.max(Some(started));
+        if run.status == Status::Ok {
+            facts.last_success = facts.last_success.max(Some(started));
+        }
+        match (newest, run.status) {
+            (true, Status::Ok) => facts.consecutive_errors = 0,
+            (true, Status::Error) => facts.consecutive_errors += 1,
+            (true, Status::Skipped | Status::Unknown | Status::Unrecorded) => {}
+            (false, _) => _ = self.unsettled.insert(job),
+        }
+        if newest && run.next_run_at.is_some() {
+            facts.next_run = run.next_run_at;
+        }
+        self.touched.insert(job);
+    }
+
+    /// Counts the streak anew for jobs whose runs came out of order or changed.
+    fn settle_streaks(&mut self) -> rusqlite::Result<()> {
+        for job in std::mem::take(&mut self.unsettled) {
+            let mut statement = self
+                .transaction
+                .prepare_cached("SELECT at, facts FROM run WHERE job = ?1 ORDER BY at DESC")?;
+            let mut rows = statement.query([id(job)])?;
+            let facts = &mut self.book.jobs[job].facts;
+            facts.consecutive_errors = 0;
+            while let Some(row) = rows.next()? {
+                match unpack_facts(row.get(1)?).0 {
+                    Status::Ok => {
+                        let at = super::store::unpack_at(row.get(0)?).time();
+                        facts.last_success = facts.last_success.max(Some(at));
+                        break;
+                    }
+                    Status::Error => facts.consecutive_errors += 1,
+                    Status::Skipped | Status::Unknown | Status::Unrecorded => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_source(&mut self, batch: &Batch) {
+        let kind = batch.source.0.split('/').next().unwrap_or_default();
+        let facts = self.book.counters.sources.entry(kind.to_owned()).or_default();
+        facts.gaps += u64::from(batch.gap);
+        if self.newest_record > facts.last_record {
+            facts.last_record = self.newest_record;
+            facts.lag_ms = self.newest_record.map(|at| self.now.since(at));
+        }
+    }
+}

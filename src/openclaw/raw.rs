@@ -1,0 +1,222 @@
+//! The keys of a run record that are read, as loosely as they may be written.
+//!
+//! One shape for all stores: a line of a run log, `entry_json` of `cron_run_logs`, `detail_json` of `task_runs`.
+//! Deliberately absent: what they mean.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::lenient::{Number, Text};
+
+/// Reads the first JSON value, and returns it with its length in bytes.
+pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
+    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter();
+    match stream.next() {
+        Some(raw) => Ok((raw?, stream.byte_offset())),
+        None => Ok((RawRecord::default(), bytes.len())),
+    }
+}
+
+/// The keys that are read. When one stands twice the last counts, as in JavaScript.
+#[derive(Default)]
+pub struct RawRecord<'a> {
+    pub ts: Number,
+    pub job_id: Text<'a>,
+    pub action: Text<'a>,
+    pub status: Text<'a>,
+    pub error: Text<'a>,
+    pub error_reason: Text<'a>,
+    pub delivery_status: Text<'a>,
+    /// `cron-run` in the details of a finished run of `task_runs`.
+    pub kind: Text<'a>,
+    /// Whether the run and passing on its result succeeded, in the details of `task_runs`.
+    pub completion_status: Text<'a>,
+    pub session_id: Text<'a>,
+    pub session_key: Text<'a>,
+    pub run_at_ms: Number,
+    pub duration_ms: Number,
+    pub next_run_at_ms: Number,
+    pub model: Text<'a>,
+    pub provider: Text<'a>,
+    pub usage: RawUsage,
+}
+
+/// Token counts as they were written.
+#[derive(Default)]
+pub struct RawUsage {
+    pub input: Number,
+    pub output: Number,
+    pub cache_read: Number,
+    pub cache_write: Number,
+    /// Never summed: its meaning changed with 2026.6.6.
+    pub total: Number,
+}
+
+#[derive(Deserialize)]
+enum Key {
+    #[serde(rename = "ts")]
+    Ts,
+    #[serde(rename = "jobId")]
+    JobId,
+    #[serde(rename = "action")]
+    Action,
+    #[serde(rename = "status")]
+    Status,
+    #[serde(rename = "error")]
+    Error,
+    #[serde(rename = "errorReason")]
+    ErrorReason,
+    #[serde(rename = "deliveryStatus")]
+    DeliveryStatus,
+    #[serde(rename = "kind")]
+    Kind,
+    #[serde(rename = "completionStatus")]
+    CompletionStatus,
+    #[serde(rename = "sessionId")]
+    SessionId,
+    #[serde(rename = "sessionKey")]
+    Session,
+    #[serde(rename = "runAtMs")]
+    RunAtMs,
+    #[serde(rename = "durationMs")]
+    DurationMs,
+    #[serde(rename = "nextRunAtMs")]
+    NextRunAtMs,
+    #[serde(rename = "model")]
+    Model,
+    #[serde(rename = "provider")]
+    Provider,
+    #[serde(rename = "usage")]
+    Usage,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawRecord<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RecordVisitor)
+    }
+}
+
+struct RecordVisitor;
+
+impl<'de> Visitor<'de> for RecordVisitor {
+    type Value = RawRecord<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a run record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut raw = RawRecord::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Ts => raw.ts = map.next_value()?,
+                Key::JobId => raw.job_id = map.next_value()?,
+                Key::Action => raw.action = map.next_value()?,
+                Key::Status => raw.status = map.next_value()?,
+                Key::Error => raw.error = map.next_value()?,
+                Key::ErrorReason => raw.error_reason = map.next_value()?,
+                Key::DeliveryStatus => raw.delivery_status = map.next_value()?,
+                Key::Kind => raw.kind = map.next_value()?,
+                Key::CompletionStatus => raw.completion_status = map.next_value()?,
+                Key::SessionId => raw.session_id = map.next_value()?,
+                Key::Session => raw.session_key = map.next_value()?,
+                Key::RunAtMs => raw.run_at_ms = map.next_value()?,
+                Key::DurationMs => raw.duration_ms = map.next_value()?,
+                Key::NextRunAtMs => raw.next_run_at_ms = map.next_value()?,
+                Key::Model => raw.model = map.next_value()?,
+                Key::Provider => raw.provider = map.next_value()?,
+                Key::Usage => raw.usage = map.next_value()?,
+                Key::Unknown => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(raw)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(RawRecord::default())
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(RawRecord::default())
+    }
+}
+
+#[derive(Deserialize)]
+enum UsageKey {
+    #[serde(rename = "input_tokens")]
+    Input,
+    #[serde(rename = "output_tokens")]
+    Output,
+    #[serde(rename = "cache_read_tokens")]
+    CacheRead,
+    #[serde(rename = "cache_write_tokens")]
+    CacheWrite,
+    #[serde(rename = "total_tokens")]
+    Total,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for RawUsage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(deserializer.deserialize_option(UsageVisitor)?.unwrap_or_default())
+    }
+}
+
+struct UsageVisitor;
+
+impl<'de> Visitor<'de> for UsageVisitor {
+    type Value = Option<RawUsage>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("token counts")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut usage = RawUsage::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                UsageKey::Input => usage.input = map.next_value()?,
+                UsageKey::Output => usage.output = map.next_value()?,
+                UsageKey::CacheRead => usage.cache_read = map.next_value()?,
+                UsageKey::CacheWrite => usage.cache_write = map.next_value()?,
+                UsageKey::Total => usage.total = map.next_value()?,
+                UsageKey::Unknown => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(Some(usage))
+    }
+}

@@ -1,0 +1,276 @@
+//! Sources into the ledger: the synchronous heart of the daemon.
+//!
+//! `run_logs` reads the files of OpenClaw up to 2026.5.28, `database` the tables from 2026.6.1 on; which of them are
+//! there is looked at anew with every sweep, so that an upgrade needs nothing. Invariants: a source counts as seen only
+//! after its batch was committed, so that a failed commit is tried again; what stands in the way of one source never
+//! stops the others; times come in as values. Deliberately absent: waiting, watching and sending.
+
+mod agent_files;
+mod agent_tables;
+mod database;
+mod health;
+mod run_logs;
+mod transcripts;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use database::StateDatabase;
+use run_logs::RunLogs;
+use transcripts::Transcripts;
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{FileId, UnixMs};
+use crate::openclaw::{Layout, read_jobs, run_log, state_file};
+
+pub use health::{SOURCES, SourceHealth};
+
+/// Reads the sources of one gateway.
+pub struct Collector {
+    layout: Layout,
+    home: Option<PathBuf>,
+    run_logs: RunLogs,
+    database: StateDatabase,
+    transcripts: Transcripts,
+    /// The last sweep went through; else part of a history may be held back.
+    caught_up: bool,
+    stamps: HashMap<PathBuf, Option<Stamp>>,
+    problem: Option<String>,
+}
+
+/// What tells a changed file from an unchanged one without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    file: FileId,
+    size: u64,
+    modified_ns: i128,
+}
+
+/// What a look did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Something that is exported changed.
+    pub changed: bool,
+    /// Files that had changed since they were last seen.
+    pub found: Vec<PathBuf>,
+}
+
+impl Collector {
+    /// Prepares to read the gateway whose state is in `state_dir`. `home` is what `~` stands for in its
+    /// configuration.
+    #[must_use]
+    pub fn new(state_dir: &Path, home: Option<PathBuf>) -> Self {
+        Self {
+            layout: Layout::of(state_dir),
+            home,
+            run_logs: RunLogs::default(),
+            database: StateDatabase::default(),
+            transcripts: Transcripts::default(),
+            caught_up: true,
+            stamps: HashMap::new(),
+            problem: None,
+        }
+    }
+
+    /// Returns where the gateway keeps its things.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns what is wrong with the job list or the gateway's configuration, if anything.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Looks at everything: the gateway's configuration, its jobs, and every source that changed.
+    ///
+    /// # Errors
+    /// The ledger's; what was committed before stays committed.
+    pub fn sweep(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
+        // Seen whole or not at all: sources share series, and a new ledger must not show half a history.
+        ledger.hold();
+        self.caught_up = false;
+        let progress = self.sweep_sources(ledger, now)?;
+        self.caught_up = true;
+        ledger.release();
+        Ok(progress)
+    }
+
+    fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
+        self.read_layout();
+        let mut changed = self.read_jobs(ledger)?;
+        // Before the records: what a run was billed shall be at hand when its record comes.
+        let told_late = self.transcripts.sweep(ledger, &self.layout.state_dir, now);
+        let runs_dir = self.layout.runs_dir.clone();
+        let due = self.run_logs.due(&runs_dir, now);
+        let mut found = self.run_logs.found(&runs_dir, &due);
+        found.extend(told_late);
+        for (name, _) in due {
+            changed |= self.read_log(ledger, &name, now)?;
+        }
+        let (is_due, is_news) = self.database.is_due(&self.layout.database);
+        if is_news {
+            found.push(self.layout.database.clone());
+        }
+        if is_due {
+            changed |= self.read_database(ledger, now)?;
+        }
+        changed |= self.transcripts.resolve(ledger, now)?;
+        Ok(Progress { changed, found })
+    }
+
+    /// Looks at one run log until nothing new is left in it. Returns whether anything exported changed.
+    ///
+    /// # Errors
+    /// The ledger's; the file is looked at again then.
+    pub fn look(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
+        ledger.hold();
+        let read = self.read_log(ledger, name, now);
+        let changed = read.and_then(|changed| Ok(self.transcripts.resolve(ledger, now)? || changed));
+        self.show(ledger, changed)
+    }
+
+    /// Looks at the gateway's database. Returns whether anything exported changed.
+    ///
+    /// # Errors
+    /// The ledger's; the database is looked at again then.
+    pub fn look_at_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
+        ledger.hold();
+        let read = self.read_database(ledger, now);
+        let changed = read.and_then(|changed| Ok(self.transcripts.resolve(ledger, now)? || changed));
+        self.show(ledger, changed)
+    }
+
+    /// Looks at transcripts that changed, or at the databases that hold them. Returns whether anything exported changed,
+    /// and the files of which there is more to read.
+    ///
+    /// # Errors
+    /// The ledger's; the transcripts stay read.
+    pub fn look_at_transcripts(
+        &mut self,
+        ledger: &mut Ledger,
+        paths: impl IntoIterator<Item = PathBuf>,
+        now: UnixMs,
+    ) -> Result<(bool, Vec<PathBuf>), LedgerError> {
+        ledger.hold();
+        let mut more = Vec::new();
+        for path in paths {
+            if self.transcripts.look(ledger, &path, now) {
+                more.push(path);
+            }
+        }
+        let changed = self.transcripts.resolve(ledger, now);
+        self.show(ledger, changed).map(|changed| (changed, more))
+    }
+
+    /// Returns the directories that hold transcripts.
+    #[must_use]
+    pub fn transcript_directories(&self) -> Vec<PathBuf> {
+        self.transcripts.directories()
+    }
+
+    fn show(&mut self, ledger: &mut Ledger, changed: Result<bool, LedgerError>) -> Result<bool, LedgerError> {
+        // After a failure only a sweep knows that everything that was half read is whole again.
+        self.caught_up &= changed.is_ok();
+        if self.caught_up {
+            ledger.release();
+        }
+        changed
+    }
+
+    fn read_log(&mut self, ledger: &mut Ledger, name: &OsStr, now: UnixMs) -> Result<bool, LedgerError> {
+        if ledger.position(&run_log::source_id(name)).is_none() {
+            // The labels of its first run need its name.
+            self.read_jobs(ledger)?;
+        }
+        self.run_logs.read(ledger, &mut self.transcripts, &self.layout.runs_dir, name, now)
+    }
+
+    fn read_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
+        // The list of an older gateway, if there is one, is in use: a newer one renames it.
+        let with_jobs = !self.layout.jobs_file.exists();
+        self.database.read((ledger, &mut self.transcripts), &self.layout.database, with_jobs, now)
+    }
+
+    /// Reads the list of jobs if it changed. Returns whether that changed anything that is exported.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn read_jobs(&mut self, ledger: &mut Ledger) -> Result<bool, LedgerError> {
+        let jobs_file = self.layout.jobs_file.clone();
+        let state_file = state_file(&jobs_file);
+        let stamps = [stamp_of(&jobs_file), stamp_of(&state_file)];
+        let known = [&jobs_file, &state_file].map(|path| self.stamps.get(path).copied());
+        if known == stamps.map(Some) {
+            return Ok(false);
+        }
+        let changed = match read_jobs(&jobs_file) {
+            Ok(Some(jobs)) => {
+                self.settle(None);
+                ledger.set_jobs(&jobs)?
+            }
+            // A directory that is being swapped has no list for a moment: names are kept, nothing is undefined.
+            Ok(None) => false,
+            Err(error) => {
+                self.settle(Some(error.to_string()));
+                false
+            }
+        };
+        self.stamps.insert(jobs_file, stamps[0]);
+        self.stamps.insert(state_file, stamps[1]);
+        Ok(changed)
+    }
+
+    fn read_layout(&mut self) {
+        let path = self.layout.state_dir.join("openclaw.json");
+        let stamp = stamp_of(&path);
+        if self.stamps.get(&path) == Some(&stamp) {
+            return;
+        }
+        self.stamps.insert(path, stamp);
+        let (layout, problem) = Layout::read(&self.layout.state_dir, self.home.as_deref());
+        if let Some(problem) = problem {
+            // The places known so far stay in use: a half-written file must not move them.
+            self.settle(Some(problem.to_string()));
+            return;
+        }
+        if layout != self.layout {
+            self.layout = layout;
+            self.run_logs.moved();
+        }
+    }
+
+    /// Notes a problem or its end; logs it once.
+    fn settle(&mut self, problem: Option<String>) {
+        if let Some(text) = &problem
+            && self.problem != problem
+        {
+            tracing::warn!("{text}");
+        }
+        self.problem = problem;
+    }
+}
+
+impl Stamp {
+    /// Returns when the file was last written to, in milliseconds since the epoch.
+    fn modified_ms(&self) -> i64 {
+        i64::try_from(self.modified_ns / 1_000_000).unwrap_or(i64::MAX)
+    }
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    path.metadata().ok().map(|metadata| stamp(&metadata))
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Stamp { file: FileId { dev: metadata.dev(), ino: metadata.ino() }, size: metadata.len(), modified_ns }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The run logs into the ledger: what changed in `cron/runs`, file by file.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::transcripts::Transcripts;
+use super::{Stamp, stamp};
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, UnixMs};
+use crate::openclaw::run_log::{self, Name, PollError};
+use crate::tail::{OpenError, Reader};
+
+/// What was seen of the files in the directory of run logs.
+#[derive(Default)]
+pub(super) struct RunLogs {
+    reader: Reader,
+    seen: HashMap<OsString, Seen>,
+    swept: bool,
+    /// Number of sweeps so far.
+    sweeps: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// An unfinished last line waits; it has not been offered after its day of rest yet.
+    unfinished: bool,
+    /// It could not be read; whether it can be does not show in its stamp.
+    refused: bool,
+    /// The last sweep that came upon it.
+    sweep: u64,
+}
+
+impl RunLogs {
+    /// Forgets everything: the logs are elsewhere now.
+    pub fn moved(&mut self) {
+        self.seen.clear();
+        self.swept = false;
+    }
+
+    /// Returns whether there is a log that the gateway appends to.
+    pub fn is_live(&self) -> bool {
+        self.seen.keys().any(|name| run_log::classify(name) == Name::Log)
+    }
+
+    /// Returns whether there is a log that a newer gateway has imported.
+    pub fn is_migrated(&self) -> bool {
+        self.seen.keys().any(|name| run_log::classify(name) == Name::Migrated)
+    }
+
+    /// Returns the logs that changed since they were last read, in the order of their names, so that a fresh ledger is
+    /// filled job by job.
+    pub fn due(&mut self, runs_dir: &Path, now: UnixMs) -> Vec<(OsString, Stamp)> {
+        self.sweeps += 1;
+        let mut due = Vec::new();
+        if let Ok(entries) = std::fs::read_dir(runs_dir) {
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                if run_log::classify(&name) != Name::Other
+                    && let Ok(metadata) = entry.metadata()
+                    && self.is_due(&name, &metadata, now)
+                {
+                    due.push((name, stamp(&metadata)));
+                }
+            }
+        }
+        self.seen.retain(|_, seen| seen.sweep == self.sweeps);
+        due.sort_by(|a, b| a.0.cmp(&b.0));
+        due
+    }
+
+    /// Returns which of these a sweep came upon that no event can have told of.
+    pub fn found(&mut self, runs_dir: &Path, due: &[(OsString, Stamp)]) -> Vec<PathBuf> {
+        let news = |(name, stamp): &&(OsString, Stamp)| {
+            self.swept && self.seen.get(name).map(|seen| seen.stamp) != Some(*stamp)
+        };
+        let found = due.iter().filter(news).map(|(name, _)| runs_dir.join(name)).collect();
+        self.swept = true;
+        found
+    }
+
+    /// Returns whether a file that a sweep came upon is to be looked at, and notes that it is there.
+    fn is_due(&mut self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
+        let Some(seen) = self.seen.get_mut(name) else { return true };
+        seen.sweep = self.sweeps;
+        let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
+        seen.stamp != stamp(metadata) || seen.refused || (seen.unfinished && rested())
+    }
+
+    /// Reads one log until nothing new is left in it. Returns whether anything exported changed.
+    pub fn read(
+        &mut self,
+        ledger: &mut Ledger,
+        transcripts: &mut Transcripts,
+        runs_dir: &Path,
+        name: &OsStr,
+        now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        let source = run_log::source_id(name);
+        // Taken before the file is read: what is appended meanwhile makes it differ again.
+        let Ok(metadata) = runs_dir.join(name).symlink_metadata() else {
+            self.seen.remove(name);
+            return Ok(false);
+        };
+        let (mut changed, mut refused) = (false, false);
+        let unfinished = loop {
+            let stored = ledger.position(&source).cloned();
+            let read_before = stored.as_ref().and_then(Position::file);
+            let from = read_before.or_else(|| position_before_migration(ledger, name, &metadata));
+            match run_log::poll(&mut self.reader, runs_dir, name, from, now) {
+                Ok(poll) => {
+                    if let Some(batch) = poll.batch {
+                        let batch = Batch { from: stored, ..batch };
+                        changed |= ledger.apply(&batch, now)?.changed;
+                        transcripts.runs(&batch.runs, now);
+                    }
+                    if !poll.more {
+                        break poll.unfinished;
+                    }
+                }
+                Err(PollError::Open(OpenError::Vanished(_))) => break false,
+                Err(error) => {
+                    changed |= self.refuse(ledger, name, &metadata, &error, now)?;
+                    refused = true;
+                    break false;
+                }
+            }
+        };
+        let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
+        let unfinished = unfinished && !rested;
+        let seen = Seen { stamp: stamp(&metadata), unfinished, refused, sweep: self.sweeps };
+        self.seen.insert(name.to_owned(), seen);
+        Ok(changed)
+    }
+
+    /// Counts a name that cannot be read, once for each thing that bears it.
+    fn refuse(
+        &self,
+        ledger: &mut Ledger,
+        name: &OsStr,
+        metadata: &Metadata,
+        error: &PollError,
+        now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        let reason = match error {
+            PollError::Open(OpenError::NotAFile(_)) => RejectReason::NotAFile,
+            PollError::Open(OpenError::SymlinkOutside(_)) => RejectReason::SymlinkOutside,
+            _ => RejectReason::Unreadable,
+        };
+        let source = run_log::source_id(name);
+        let from = ledger.position(&source).cloned();
+        let file = stamp(metadata).file;
+        let position = from.as_ref().and_then(Position::file);
+        let refused_before = match position {
+            Some(position) if position.last.is_none() && position.offset == 0 => position.file == file,
+            // Read before: the position must not be lost. Once per process is enough.
+            Some(_) => self.seen.contains_key(name),
+            None => false,
+        };
+        if refused_before {
+            return Ok(false);
+        }
+        tracing::warn!(reason = reason.as_str(), "{error}");
+        let keeps = position.filter(|position| position.last.is_some());
+        let to = Position::File(keeps.unwrap_or(FilePosition { file, ..FilePosition::default() }));
+        let rejects = vec![Reject { reason, sample: source.to_string() }];
+        let batch = Batch { rejects, ..Batch::new(source, from, to) };
+        Ok(ledger.apply(&batch, now)?.changed)
+    }
+}
+
+/// A log that an upgrade renamed is the file that was read under its old name: go on where that stopped.
+fn position_before_migration(ledger: &Ledger, name: &OsStr, metadata: &Metadata) -> Option<FilePosition> {
+    let before = run_log::id_before_migration(name)?;
+    ledger.position(&before).and_then(Position::file).filter(|position| position.file == stamp(metadata).file)
+}
