@@ -261,7 +261,10 @@ fn jobs_that_are_late_are_named_and_a_gateway_that_is_silent_is_told() {
     job(&gateway, "fine", plain, NOW.0 + HOUR);
     task(&gateway, "1", Some("automation_run"), "late", 2);
     let silent = case.check();
-    let finding = text_of(&silent, "has recorded no run since 2026-05-28 05:00:00 UTC, though 1 job ");
+    let finding = text_of(
+        &silent,
+        "1 job was due, the last at 2026-05-28 05:00:00 UTC, and the gateway has recorded no run",
+    );
     assert!(silent.ok && finding.remedy.as_ref().unwrap().contains("scheduler"));
     assert_eq!(silent.state_directory.job_list.unwrap().overdue, 1);
     task(&gateway, "2", Some("automation_run"), "fine", 9);
