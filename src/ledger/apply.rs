@@ -26,6 +26,9 @@ pub struct Applied {
     pub changed: bool,
 }
 
+/// Movements of spending that are kept for whoever asks for them.
+const MAX_SPENT: usize = 50_000;
+
 impl Ledger {
     /// Returns how far a source has been read.
     #[must_use]
@@ -54,6 +57,23 @@ impl Ledger {
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
         let changed = !series.is_empty() || self.book.counters != before;
+        let (spent, applied) = (applied.spent, Applied { spent: Vec::new(), ..applied });
+        self.publish(spent, series, touched, changed);
+        Ok(Applied { changed, ..applied })
+    }
+
+    /// Shows what was committed, or keeps it back with the rest.
+    pub(super) fn publish(
+        &mut self,
+        spent: Vec<Spent>,
+        series: Vec<Series>,
+        touched: BTreeSet<usize>,
+        changed: bool,
+    ) {
+        self.spent.extend(spent);
+        if self.spent.len() > MAX_SPENT {
+            (self.spent, self.spent_overflowed) = (Vec::new(), true);
+        }
         let mut news = self.held.take();
         let held = news.is_some();
         let pending = news.get_or_insert_default();
@@ -64,7 +84,6 @@ impl Ledger {
         if !held {
             self.release();
         }
-        Ok(Applied { changed, ..applied })
     }
 }
 

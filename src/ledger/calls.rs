@@ -8,8 +8,8 @@ use super::store::{count, db, id, pack_at, unpack_at, unpack_facts};
 use super::writer::Writer;
 use super::{Ledger, LedgerError};
 use crate::model::{
-    BilledCall, Charge, Cost, CostProvenance, Delivery, FailedCall, NanoUsd, Reason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage,
-    UsageProvenance,
+    BilledCall, Charge, Cost, CostProvenance, Delivery, FailedCall, NanoUsd, Reason, Run, RunAt, RunKey,
+    SessionRef, Status, UnixMs, Usage, UsageProvenance,
 };
 
 impl Ledger {
@@ -111,7 +111,13 @@ impl Writer<'_> {
     }
 
     /// Takes a call out of a run that turned out not to be its own. A run that nothing but such calls told of goes.
-    fn take_away(&mut self, job: usize, at: RunAt, call: &BilledCall, charged: Calls) -> rusqlite::Result<()> {
+    fn take_away(
+        &mut self,
+        job: usize,
+        at: RunAt,
+        call: &BilledCall,
+        charged: Calls,
+    ) -> rusqlite::Result<()> {
         let labels = self.call_labels(job, &unrecorded(call))?;
         self.change(job, at, |writer, row| {
             row.add(writer.transaction, (job, at), labels, -1, (call.tokens, charged))
@@ -150,7 +156,7 @@ impl Writer<'_> {
     }
 
     /// Changes a run, and what is counted with it.
-    fn change(
+    pub(super) fn change(
         &mut self,
         job: usize,
         at: RunAt,

@@ -47,7 +47,8 @@ pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary};
 pub use totals::{
-    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind, SharedTotals, SourceFacts, Totals,
+    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind,
+    SharedTotals, SourceFacts, Totals,
 };
 
 /// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
@@ -175,6 +176,9 @@ pub struct Ledger {
     totals: SharedTotals,
     /// What things cost.
     pricing: Pricing,
+    /// By how much spending moved since it was last asked for.
+    spent: Vec<Spent>,
+    spent_overflowed: bool,
     /// What is committed and not shown yet: see [`Ledger::hold`].
     held: Option<series::Held>,
 }

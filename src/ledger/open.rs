@@ -71,7 +71,18 @@ impl Ledger {
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
         let pricing = super::pricing::unpriced();
-        let ledger = Self { path: path.into(), connection, lock, file, book, totals, pricing, held: None };
+        let ledger = Self {
+            path: path.into(),
+            connection,
+            lock,
+            file,
+            book,
+            totals,
+            pricing,
+            spent: Vec::new(),
+            spent_overflowed: false,
+            held: None,
+        };
         Ok(Opened { ledger, origin })
     }
 }

@@ -276,7 +276,12 @@ pub(super) fn load_usage(connection: &Connection, job: usize, at: RunAt) -> rusq
 }
 
 /// Writes a row of `run_usage`, or removes one that no call is left of.
-fn save_usage(connection: &Connection, job: usize, at: RunAt, part: &Part) -> rusqlite::Result<()> {
+pub(super) fn save_usage(
+    connection: &Connection,
+    job: usize,
+    at: RunAt,
+    part: &Part,
+) -> rusqlite::Result<()> {
     let key = (id(job), pack_at(at), id(part.labels));
     if part.calls.count == 0 {
         connection

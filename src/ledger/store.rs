@@ -11,7 +11,8 @@ use super::merge::Outcome;
 use super::positions::load_positions;
 use super::totals::{BUCKETS, Counters, Histogram, JobFacts, Series, SeriesKind, Totals};
 use crate::model::{
-    CostProvenance, Delivery, Reason, RejectReason, RunAt, ScheduleKind, Status, UnixMs, Usage, UsageProvenance,
+    CostProvenance, Delivery, Reason, RejectReason, RunAt, ScheduleKind, Status, UnixMs, Usage,
+    UsageProvenance,
 };
 
 /// Returns a count as SQLite stores it. Counts stay below 2^63: a run holds at most 2^53 of anything.

@@ -23,8 +23,8 @@ pub const DURATION_BOUNDS_MS: [u64; 14] = [
 
 /// Upper bounds of the context buckets in tokens: the sizes that models are sold with, and what lies below.
 pub const CONTEXT_BOUNDS: [u64; 14] = [
-    1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 100_000, 128_000, 200_000, 256_000, 400_000, 1_000_000,
-    2_000_000,
+    1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 100_000, 128_000, 200_000, 256_000, 400_000,
+    1_000_000, 2_000_000,
 ];
 
 /// What a series counts.

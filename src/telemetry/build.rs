@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::catalogue::{self as metrics, Metric, key};
-use super::process::ProcessState;
+use super::process::{BudgetState, ProcessState};
 use super::snapshot::{HistogramValue, Point, SeriesFacts, SharedAttributes, Snapshot, Value};
-use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals};
-use crate::model::{CostProvenance, RejectReason, UnixMs, UsageProvenance};
+use crate::ledger::{
+    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals,
+};
+use crate::model::{CostProvenance, NanoUsd, RejectReason, UnixMs, UsageProvenance};
 
 /// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
 /// its old total.
@@ -198,6 +200,7 @@ impl Own<'_> {
         self.plain(&metrics::JOBS_OVERDUE, process.overdue_jobs);
         self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
         self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));
+        self.budgets(process);
         self.exports(process);
         let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
         self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
@@ -258,10 +261,36 @@ impl Own<'_> {
             let own = [Some((key::PROVENANCE, provenance.as_str())), None];
             self.points.push(gauge(&metrics::RUNS_BY_PROVENANCE, none(), own, to_f64(n)));
         }
-        for provenance in CostProvenance::ALL.into_iter().filter(|known| *known >= CostProvenance::LowerBound) {
+        for provenance in CostProvenance::ALL.into_iter().filter(|known| *known >= CostProvenance::LowerBound)
+        {
             let nano = counters.cost.get(&provenance).copied().unwrap_or(0);
             let own = [Some((key::PROVENANCE, provenance.as_str())), None];
             self.points.push(gauge(&metrics::COST_BY_PROVENANCE, none(), own, to_f64(nano) / 1e9));
+        }
+    }
+
+    fn budgets(&mut self, process: &ProcessState) {
+        let rows: Vec<_> = process
+            .budgets
+            .iter()
+            .map(|budget| -> (SharedAttributes, _) {
+                (Arc::new([(key::BUDGET, budget.name.clone())]), budget)
+            })
+            .collect();
+        type Amount = fn(&BudgetState) -> f64;
+        let families: [(&'static Metric, Amount); 4] = [
+            (&metrics::BUDGET_LIMIT, |budget| budget.limit.as_usd()),
+            (&metrics::BUDGET_SPENT, |budget| budget.spent.as_usd()),
+            (&metrics::BUDGET_REMAINING, |budget| {
+                NanoUsd(budget.limit.0.saturating_sub(budget.spent.0)).as_usd()
+            }),
+            (&metrics::BUDGET_PROJECTED, |budget| budget.projected.as_usd()),
+        ];
+        for (metric, amount) in families {
+            for (shared, budget) in &rows {
+                let own = [Some((key::PERIOD, budget.period)), None];
+                self.points.push(gauge(metric, Arc::clone(shared), own, amount(budget)));
+            }
         }
     }
 

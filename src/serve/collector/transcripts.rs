@@ -13,8 +13,8 @@ use super::agent_files::{AgentFiles, Read};
 use super::agent_tables::AgentTables;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{
-    Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject,
-    RejectReason, Run, RunAt, RunKey, SourceId, UnixMs,
+    Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject, RejectReason, Run, RunAt, RunKey,
+    SourceId, UnixMs,
 };
 use crate::openclaw::transcript::{Attributor, Call, CallKey, End, KnownRun, Owner, SessionLink};
 
