@@ -177,6 +177,10 @@ impl Database {
         if stamp.main.size == 0 && stamp.log.is_none() {
             return Err(DatabaseError::NotADatabase { path: path.into(), detail: "it is empty".into() });
         }
+        // SQLite opens whatever bears these names, and whoever opens a FIFO waits for ever.
+        for suffix in ["-wal", "-shm", "-journal"] {
+            plain_if_there(beside(&target, suffix))?;
+        }
         let index = beside(&target, "-shm").exists();
         let log = stamp.log.is_some_and(|log| log.size > 0 || index);
         if log && !index {
@@ -243,6 +247,15 @@ fn regular(path: &Path) -> Result<PathBuf, DatabaseError> {
         return Err(DatabaseError::NotAFile(path.into()));
     }
     Ok(target)
+}
+
+/// Refuses what stands in the place of a file beside the database and is none.
+fn plain_if_there(path: PathBuf) -> Result<(), DatabaseError> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_symlink() => Err(DatabaseError::SymlinkOutside(path)),
+        Ok(metadata) if !metadata.is_file() => Err(DatabaseError::NotAFile(path)),
+        _ => Ok(()),
+    }
 }
 
 fn connect(path: &Path, at_rest: bool) -> rusqlite::Result<Connection> {
