@@ -12,9 +12,10 @@ mod schemas;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::common::daemon::{Daemon, Sandbox};
 use crate::common::real_time::{now_ms, until};
@@ -160,11 +161,9 @@ impl Bench {
         let made = made.parent().expect("the workshop");
         for entry in fs::read_dir(made).expect("the workshop") {
             let entry = entry.expect("an entry");
-            if entry.file_type().expect("its kind").is_file() {
-                // As if it had been there for a while: what has just been made may still be about to be filled.
-                let file = File::options().write(true).open(entry.path()).expect("a file");
-                file.set_modified(past()).expect("a time in the past");
-            }
+            // As if it had been there for a while: what has just been made may still be about to be filled.
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            utimensat(CWD, entry.path(), &past(), flags).expect("a time in the past");
         }
         fs::rename(made, home).expect("a rename");
     }
@@ -225,8 +224,10 @@ impl Bench {
     }
 }
 
-fn past() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms()) - Duration::from_secs(60)
+fn past() -> Timestamps {
+    let seconds = i64::try_from(now_ms() / 1_000).expect("a time in seconds") - 60;
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// The most memory that a process has had resident, in KiB.

@@ -87,8 +87,7 @@ fn counts_without_a_trace(sandbox: &Sandbox, closed: bool, daemon: impl Fn() -> 
     if closed {
         modes(&state, 0o755, 0o644);
     }
-    drop(store);
-    assert_eq!(fs::read_dir(state.join("state")).expect("the directory").count(), 1, "the log went with it");
+    stop(&database(sandbox), store);
     close();
     let before = listing(&state);
     let content = fs::read(database(sandbox)).expect("the database");
@@ -123,6 +122,42 @@ fn counts_without_a_trace(sandbox: &Sandbox, closed: bool, daemon: impl Fn() -> 
     if closed {
         modes(&state, 0o755, 0o644);
     }
+}
+
+/// The gateway stops. If we read at that very moment, it leaves its log, with its index, for the next time.
+fn stop(database: &Path, store: Store) {
+    let mut store = Some(store);
+    until("a gateway that takes its log with it", || {
+        drop(store.take().unwrap_or_else(|| Store::open(database)));
+        let left = fs::read_dir(database.parent().expect("a directory")).expect("the directory").count();
+        assert!(left == 1 || left == 3, "the database alone, or all three files: {left}");
+        (left == 1).then_some(())
+    });
+}
+
+/// A gateway that stops and starts over and over, while every change of its files makes the daemon look: no log is ever
+/// made by anyone else.
+#[test]
+fn a_gateway_that_stops_while_it_is_read() {
+    let sandbox = Sandbox::new();
+    let database = database(&sandbox);
+    stop(&database, prepare(&sandbox));
+    let daemon = sandbox.serve(&[]);
+    daemon.until_counted(runs(3));
+    for number in 10..60 {
+        let store = Store::open(&database);
+        store.run("job", number);
+        stop(&database, store);
+        if number % 5 == 0 {
+            let counted = u64::try_from(number).expect("a number") - 6;
+            daemon.until_counted(runs(counted));
+            let names = fs::read_dir(database.parent().expect("a directory")).expect("the directory").count();
+            assert_eq!(names, 1, "a log that nobody of the gateway's made, after run {number}");
+        }
+    }
+    daemon.until_counted(runs(53));
+    let log = daemon.terminate();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }
 
 #[test]
