@@ -22,8 +22,18 @@ use world::{JOBS, World};
 const SEQUENCES: u64 = 200;
 
 /// Seeds that found a defect once, of sequences without databases and of those with them.
-const ONCE_FAILED: [(u64, bool); 7] =
-    [(5, false), (12, false), (19, false), (42, false), (88, false), (216, false), (296, false)];
+const ONCE_FAILED: [(u64, bool); 10] = [
+    (5, false),
+    (12, false),
+    (19, false),
+    (42, false),
+    (88, false),
+    (216, false),
+    (296, false),
+    (57, true),
+    (549, true),
+    (1310, true),
+];
 
 #[test]
 fn every_run_that_was_readable_counts_exactly_once() {

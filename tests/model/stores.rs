@@ -77,8 +77,10 @@ impl World {
                 self.start();
                 let at = self.upgrade_time();
                 self.gateway.rollback(to, at).expect("a rollback");
-                let at = self.upgrade_time();
-                self.gateway.restore_jobs(at).expect("the list of jobs");
+                if self.gateway.jobs().is_empty() {
+                    let at = self.upgrade_time();
+                    self.gateway.restore_jobs(at).expect("the list of jobs");
+                }
                 self.truth.doubt_rejects();
             }
             Database::Start => self.start(),
