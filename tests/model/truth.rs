@@ -194,7 +194,10 @@ pub fn exported_sums(totals: &Totals) -> Sums {
                 add("durations".into(), histogram.truth.iter().sum());
                 add("duration_ms".into(), total);
             }
-            SeriesKind::Cost(_) | SeriesKind::WastedCost(_) | SeriesKind::Unpriced | SeriesKind::Context(_) => {}
+            SeriesKind::Cost(_)
+            | SeriesKind::WastedCost(_)
+            | SeriesKind::Unpriced
+            | SeriesKind::Context(_) => {}
         }
     }
     sums

@@ -66,7 +66,7 @@ fn equals_the_records(name: &str, fixture: &Fixture, counting: &Counting) {
 #[test]
 fn a_recording_counts_at_once_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = Fixture::unpack(name).without_sessions();
         let mut counting = Counting::of(&fixture.state_dir());
         counting.sweep();
         equals_the_records(name, &fixture, &counting);
@@ -80,7 +80,7 @@ fn a_recording_counts_at_once_what_its_records_hold() {
 #[test]
 fn a_recording_counts_line_by_line_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = Fixture::unpack(name).without_sessions();
         let live = TempDir::new().expect("a temporary directory");
         let runs_dir = live.path().join("cron/runs");
         let mut counting = Counting::of(live.path());
