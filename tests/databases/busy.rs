@@ -59,7 +59,6 @@ fn a_gateway_that_never_rests() {
     let seconds: u32 = std::env::var("OPENCLAW_USAGE_BUSY_SECONDS")
         .map_or(4, |text| text.parse().expect("OPENCLAW_USAGE_BUSY_SECONDS is a number of seconds"));
     let (sandbox, unread) = (Sandbox::new(), Sandbox::new());
-    fs::create_dir_all(sandbox.state_dir()).expect("the state directory");
     let (mut read, mut alone) = (Writer::new(&database(&sandbox)), Writer::new(&database(&unread)));
     let daemon = sandbox.serve(&[]);
     if seconds >= LONG_S {
