@@ -380,6 +380,22 @@ fn a_store_that_is_gone_without_another_is_told() {
 }
 
 #[test]
+fn a_database_that_is_refused_is_down_beside_a_log_that_is_not() {
+    let mut bench = Bench::with(&[TASK_RUNS]);
+    bench.task("1", "a", 1);
+    assert_eq!(bench.health().sources, [("task-runs", true)]);
+    bench.gateway = None;
+    std::fs::write(bench.database(), "no database, for a long time").unwrap();
+    let runs = bench.state().join("cron/runs");
+    std::fs::create_dir_all(&runs).unwrap();
+    std::fs::write(runs.join("b.jsonl"), "").unwrap();
+    let long_ago = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+    std::fs::File::options().write(true).open(bench.database()).unwrap().set_times(long_ago).unwrap();
+    assert_eq!(bench.health().sources, [("run-log", true), ("task-runs", false)]);
+    assert_eq!(bench.rejects(), [(RejectReason::NotADatabase, 1)]);
+}
+
+#[test]
 fn logs_that_were_taken_over_are_no_store_while_the_database_is_away() {
     let mut bench = Bench::new();
     let runs = bench.state().join("cron/runs");
