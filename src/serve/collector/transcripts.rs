@@ -110,7 +110,7 @@ impl Sessions {
 
     /// Counts a piece of a transcript that makes no sense.
     pub fn reject(&mut self, reason: RejectReason, what: &str) {
-        self.rejects.push(Reject { reason, sample: format!("{SOURCE}: {what}") });
+        self.rejects.push(Reject::new(reason, format!("{SOURCE}: {what}")));
     }
 
     /// Takes records of runs, so that calls find them.
