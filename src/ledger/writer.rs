@@ -130,13 +130,16 @@ impl<'a> Writer<'a> {
         }
         self.uncount(job, at, &row)?;
         let labels = self.label_set(known.labels)?;
-        row.relabel(self.transaction, job, at, labels)?;
         if was_unrecorded {
-            row.recorded = run.recorded_at.since(at.time());
+            row.take_record(self.transaction, job, at, run)?;
+            row.relabel(self.transaction, job, at, labels)?;
             self.note_run(job, run);
+        } else {
+            row.relabel(self.transaction, job, at, labels)?;
+            (row.usage, row.provenance) = (known.usage, known.provenance);
         }
         (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
-        (row.duration_ms, row.usage, row.provenance) = (known.duration_ms, known.usage, known.provenance);
+        row.duration_ms = known.duration_ms;
         row.save(self.transaction, job, at)?;
         self.recount(job, at, &row)?;
         self.unsettled.insert(job);
