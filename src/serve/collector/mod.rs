@@ -104,12 +104,9 @@ impl Collector {
     fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let mut changed = self.read_jobs(ledger)?;
-        // Before the records: what a run was billed shall be at hand when its record comes.
-        let told_late = self.transcripts.sweep(ledger, &self.layout.state_dir, now);
         let runs_dir = self.layout.runs_dir.clone();
         let due = self.run_logs.due(&runs_dir, now);
         let mut found = self.run_logs.found(&runs_dir, &due);
-        found.extend(told_late);
         for (name, _) in due {
             changed |= self.read_log(ledger, &name, now)?;
         }
@@ -120,6 +117,8 @@ impl Collector {
         if is_due {
             changed |= self.read_database(ledger, now)?;
         }
+        // Behind the records, so that the calls of a long history need not wait for theirs in memory.
+        found.extend(self.transcripts.sweep(ledger, &self.layout.state_dir, now)?);
         changed |= self.transcripts.resolve(ledger, now)?;
         Ok(Progress { changed, found })
     }
