@@ -5,6 +5,7 @@
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
+//! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
@@ -27,6 +28,8 @@ mod demo;
 mod end_to_end;
 #[cfg(test)]
 mod hardship;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Each recording at once, and as it came about.
+//! The records of each recording at once, and as they came about.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,6 +11,16 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::common::fixtures::Fixture;
+
+/// A recording without its transcripts, which tell more than its records.
+fn records_of(name: &str) -> Fixture {
+    let fixture = Fixture::unpack(name);
+    let agents = fixture.state_dir().join("agents");
+    if agents.exists() {
+        fs::remove_dir_all(agents).expect("agents/");
+    }
+    fixture
+}
 
 /// What the records of a recording say, under the labels that their jobs have.
 fn recorded_by_job(fixture: &Fixture) -> BTreeMap<String, Counted> {
@@ -66,7 +76,7 @@ fn equals_the_records(name: &str, fixture: &Fixture, counting: &Counting) {
 #[test]
 fn a_recording_counts_at_once_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = records_of(name);
         let mut counting = Counting::of(&fixture.state_dir());
         counting.sweep();
         equals_the_records(name, &fixture, &counting);
@@ -80,7 +90,7 @@ fn a_recording_counts_at_once_what_its_records_hold() {
 #[test]
 fn a_recording_counts_line_by_line_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = records_of(name);
         let live = TempDir::new().expect("a temporary directory");
         let runs_dir = live.path().join("cron/runs");
         let mut counting = Counting::of(live.path());
@@ -112,7 +122,7 @@ fn a_recording_counts_line_by_line_what_its_records_hold() {
 #[test]
 fn a_whole_recording_counts_the_runs_that_its_truth_names() {
     for name in RECORDINGS.iter().filter(|name| !name.starts_with("cut-")) {
-        let fixture = Fixture::unpack(name);
+        let fixture = records_of(name);
         let truth = fs::read_to_string(fixture.path("truth.json")).expect("truth.json");
         let truth: Value = serde_json::from_str(&truth).expect("truth.json is JSON");
         let mut expected: BTreeMap<(String, String), u64> = BTreeMap::new();
