@@ -135,7 +135,7 @@ impl AgentFiles {
         if unchanged {
             let young = |file: &FileState| now.0 - file.stamp.modified_ms() < REST_MS;
             let here =
-                self.files.iter().filter(|(path, file)| path.parent() == Some(directory) && young(file));
+                self.files.iter().filter(|(path, file)| young(file) && path.parent() == Some(directory));
             due.extend(here.filter_map(|(path, file)| {
                 stamp_at(path).filter(|stamp| *stamp != file.stamp).map(|stamp| (path.clone(), stamp))
             }));

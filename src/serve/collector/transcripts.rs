@@ -28,6 +28,8 @@ const UNRECORDED_MS: i64 = 600_000;
 const RUNNING_MS: i64 = 86_400_000;
 /// Records older than this are looked up in the ledger when they are needed: 2 days in milliseconds.
 const RECENT_MS: i64 = 2 * 86_400_000;
+/// How often old sessions and runs are forgotten: hourly.
+const FORGET_MS: i64 = 3_600_000;
 /// Runs of a job that are looked at for the one that a call belongs to.
 const CANDIDATES: usize = 8;
 /// Calls that are committed at once.
@@ -41,6 +43,8 @@ pub(super) struct Transcripts {
     files: AgentFiles,
     tables: AgentTables,
     sessions: Sessions,
+    /// When old sessions and runs were last forgotten.
+    forgot: Option<UnixMs>,
 }
 
 /// What is known of sessions, wherever their transcripts are.
@@ -313,7 +317,10 @@ impl Transcripts {
         self.tables.sweep(&mut self.sessions, ledger, &agents, now);
         self.files.reconsider(&mut self.sessions, ledger, now);
         self.sessions.close(now);
-        self.sessions.attributor.forget_before(now.plus(-4 * RECENT_MS));
+        if self.forgot.is_none_or(|forgot| now.since(forgot).abs() >= FORGET_MS) {
+            self.sessions.attributor.forget_before(now.plus(-4 * RECENT_MS));
+            self.forgot = Some(now);
+        }
         self.files.forget(ledger)?;
         Ok(found)
     }
