@@ -228,7 +228,8 @@ impl AgentFiles {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Read::All };
         let file = match open_regular(directory, Path::new(name)) {
             Ok(file) => file,
-            Err(OpenError::Vanished(_)) => return Read::All,
+            // A link that leads nowhere is there all the same.
+            Err(OpenError::Vanished(_)) if !path.is_symlink() => return Read::All,
             Err(error) => {
                 self.refuse(sessions, path, &error);
                 return Read::All;

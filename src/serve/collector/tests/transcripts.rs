@@ -338,3 +338,35 @@ fn a_settled_transcript_is_not_read_again_after_a_start() {
     assert_eq!(bench.counted(), (100, 1, 0));
     assert_eq!(bench.rejects(), [(RejectReason::InvalidJson, 1)], "what was appended is read");
 }
+
+#[test]
+fn what_is_refused_is_no_change_with_every_sweep() {
+    let mut bench = Bench::new();
+    bench.record("");
+    let sessions = bench.sessions("main");
+    let outside = bench.folder.path().join("outside.jsonl");
+    fs::write(&outside, session("s", 100)).unwrap();
+    std::os::unix::fs::symlink(&outside, sessions.join("out.jsonl")).unwrap();
+    std::os::unix::fs::symlink("nowhere", sessions.join("dangling.jsonl")).unwrap();
+    fs::create_dir(sessions.join("directory.jsonl")).unwrap();
+    fs::write(sessions.join("in.txt"), session("i", 7)).unwrap();
+    std::os::unix::fs::symlink("in.txt", sessions.join("in.jsonl")).unwrap();
+    bench.sweep();
+    let rejects = bench.rejects();
+    assert_eq!(
+        rejects.iter().find(|(reason, _)| *reason == RejectReason::SymlinkOutside),
+        Some(&(RejectReason::SymlinkOutside, 1))
+    );
+    for _ in 0..2 {
+        // The directory's listing is read again, too.
+        fs::write(sessions.join("other"), "").unwrap();
+        assert_eq!(
+            bench.sweep().found,
+            Vec::<PathBuf>::new(),
+            "else the watch would pass for one without events"
+        );
+        fs::remove_file(sessions.join("other")).unwrap();
+        assert_eq!(bench.sweep().found, Vec::<PathBuf>::new());
+    }
+    assert_eq!((bench.input(), bench.rejects()), (7, rejects));
+}
