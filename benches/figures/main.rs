@@ -19,6 +19,7 @@ mod queryable;
 mod renames;
 mod size;
 mod table;
+mod transcripts;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -38,6 +39,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("renames", renames::measure),
     ("push", push::measure),
     ("queryable", queryable::measure),
+    ("transcripts", transcripts::measure),
     ("size", size::measure),
 ];
 

@@ -1,3 +1,5 @@
+mod transcripts;
+
 use std::collections::BTreeSet;
 
 use rusqlite::Connection;
