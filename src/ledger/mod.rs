@@ -30,6 +30,7 @@ mod schema;
 mod series;
 mod store;
 mod totals;
+mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub use read::{LedgerReader, Summary};
 pub use totals::{
     Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind, SharedTotals, SourceFacts, Totals,
 };
+pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};
 
 /// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
 /// point at its start lies one interval before its first value.
