@@ -44,16 +44,18 @@ fn runs(output: &str, line: &str) -> u64 {
 
 #[test]
 fn what_is_billed_is_counted_and_nothing_is_left_behind() {
-    let mut demo =
-        Demo::start(&["--generation", "run-log", "--duration", "2s", "--speed", "40", "--seed", "3"]);
-    let (status, output) = demo.end();
-    assert!(status.success(), "{status}: {output}");
-    assert!(output.lines().last().expect("output").starts_with("equal, over "), "{output}");
-    assert!(output.lines().all(|line| line.chars().count() <= 80), "{output}");
-    let billed = runs(&output, "billed by the provider");
-    assert_eq!(billed, runs(&output, "exported on /metrics"));
-    assert_eq!(billed, runs(&output, "held in the ledger"));
-    assert_eq!(demo.left_behind(), Vec::<PathBuf>::new());
+    for generation in ["run-log", "cron-run-logs", "task-runs", "upgrade"] {
+        let mut demo =
+            Demo::start(&["--generation", generation, "--duration", "1s", "--speed", "40", "--seed", "3"]);
+        let (status, output) = demo.end();
+        assert!(status.success(), "{status}: {output}");
+        assert!(output.lines().last().expect("output").starts_with("equal, over "), "{output}");
+        assert!(output.lines().all(|line| line.chars().count() <= 80), "{output}");
+        let billed = runs(&output, "billed by the provider");
+        assert_eq!(billed, runs(&output, "exported on /metrics"));
+        assert_eq!(billed, runs(&output, "held in the ledger"));
+        assert_eq!(demo.left_behind(), Vec::<PathBuf>::new());
+    }
 }
 
 #[test]

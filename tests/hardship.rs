@@ -1,21 +1,17 @@
 //! What goes wrong while it runs, or before: a damaged, deleted or unwritable ledger, directories that are not there,
 //! are swapped or are somebody else's. It says what is the matter, counts what it can, and heals by itself.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Pid, Resource, Rlimit, getuid, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::common::daemon::{PROGRAM, Sandbox, beside, now};
+use crate::common::foreign::{as_nobody, foreign_sandbox, mode};
 use crate::common::gateway::Simulation;
 use crate::common::real_time::until;
 use crate::common::samples::{Count, Samples};
-
-/// The user that the daemon runs as where a test needs one without any rights: nobody, if we may decide.
-const NOBODY: u32 = 65_534;
 
 /// Runs that servers already have must not be counted for them again: counters begin at zero, with what ends from now on.
 #[test]
@@ -246,38 +242,6 @@ fn a_ledger_where_this_user_may_not_write() {
     {
         assert!(log.contains(word), "{word:?}: {log}");
     }
-}
-
-/// A sandbox in which the daemon's user owns the place of the ledger and nothing else. `None` where we may not become
-/// another user and are root all the same, so that no permission would stop us.
-fn foreign_sandbox() -> Option<Sandbox> {
-    let sandbox = Sandbox::new();
-    mode(&sandbox.path(""), 0o755);
-    let own = sandbox.ledger().parent().unwrap().to_owned();
-    fs::create_dir(&own).unwrap();
-    if !getuid().is_root() {
-        return Some(sandbox);
-    }
-    chown(&own, Some(NOBODY), Some(NOBODY)).ok()?;
-    // The program may lie where only root can look.
-    fs::copy(PROGRAM, sandbox.path("program")).unwrap();
-    Some(sandbox)
-}
-
-/// `serve` as a user who owns nothing of the gateway's; without root, as ourselves, whom modes stop as well.
-fn as_nobody(sandbox: &Sandbox, arguments: &[&str]) -> Command {
-    if !getuid().is_root() {
-        return sandbox.command(arguments);
-    }
-    let mut command = Command::new(sandbox.path("program"));
-    command.uid(NOBODY).gid(NOBODY);
-    sandbox.arguments(&mut command, arguments);
-    command
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .unwrap_or_else(|error| panic!("chmod {}: {error}", path.display()));
 }
 
 /// Every path below with its content, in order; directories after what is in them.

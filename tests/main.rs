@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
+//! | `recorded` | recorded state directories: what is counted is what their records hold |
+//! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `real_servers` | the harness itself, on real servers |
@@ -20,6 +22,8 @@ mod common;
 mod check;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod databases;
 #[cfg(test)]
 mod demo;
 #[cfg(feature = "e2e")]

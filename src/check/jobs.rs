@@ -57,8 +57,9 @@ pub fn lateness(
     let due = late.iter().map(|(_, since)| *since).max()?;
     let count = many(late.len() as u64, "job");
     if newest.is_none_or(|newest| newest < due) {
+        let verb = if late.len() == 1 { "was" } else { "were" };
         let text = format!(
-            "the gateway has recorded no run since {}, though {count} of its list were due",
+            "{count} {verb} due, the last at {}, and the gateway has recorded no run since then",
             utc(due.0)
         );
         let remedy = "see whether the gateway is running and its scheduler is on; of a copy of a state \

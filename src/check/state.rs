@@ -147,16 +147,18 @@ impl State {
         no_logs: Option<io::Error>,
     ) {
         let before = self.findings.iter().filter(|finding| finding.remedy.is_some()).count();
-        let missing = no_logs.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if let Some(error) = no_logs.filter(|_| !missing) {
+        let listed = no_logs.is_none();
+        let unlisted = no_logs.filter(|error| error.kind() != io::ErrorKind::NotFound);
+        let hidden = unlisted.is_some();
+        if let Some(error) = unlisted {
             self.findings.push(Finding::problem(HERE, unreadable(&layout.runs_dir, &error), OTHER_USER));
         }
         self.unreadable(layout, scan);
         self.findings.extend(database.and_then(|reading| reading.obstacle(&layout.database)));
         let readable = database.is_some_and(|reading| reading.sources().next().is_some());
         // An upgrade leaves the logs behind, renamed: no run will ever be added to them.
-        let live = !missing && (scan.files > 0 || (scan.migrated == 0 && database.is_none()));
-        self.no_store = !live && database.is_none();
+        let live = listed && (scan.files > 0 || (scan.migrated == 0 && database.is_none()));
+        self.no_store = !live && !hidden && database.is_none();
         if self.no_store {
             self.findings.push(no_store(layout, scan));
         } else if scan.all.runs == 0 && (live || readable) {

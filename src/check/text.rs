@@ -188,7 +188,7 @@ fn provenance(all: &RunSums) -> String {
             let meaning = match how.as_str() {
                 "none" => "whose records say nothing about tokens",
                 "partial" => "with input and output only",
-                "derived" => "with cache tokens derived from a total",
+                "derived" => "with cache tokens derived from a total, read and written together",
                 "record" => "complete",
                 _ => how,
             };

@@ -1,4 +1,5 @@
-//! What can happen to a run log besides orderly appends: one operation each, for model tests.
+//! What can happen to a run log besides orderly appends, and to a gateway besides running: one operation each, for
+//! model tests.
 //!
 //! Faults that need no record are [`RunLogWriter`](super::RunLogWriter)'s.
 
@@ -71,5 +72,19 @@ impl Gateway {
             self.book(&composed);
         }
         Ok(composed.finished)
+    }
+
+    /// Closes the database, as a gateway does that stops: SQLite then removes its log (`-wal`) and the index of that
+    /// (`-shm`). Nothing may be run until [`Self::open_again`].
+    pub fn close(&mut self) {
+        self.database = None;
+    }
+
+    /// Opens the database again, as the same version.
+    ///
+    /// # Errors
+    /// The file system's and SQLite's, with the path.
+    pub fn open_again(&mut self, now: UnixMs) -> Result<(), Error> {
+        self.open_database(now.0)
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::book::Book;
 use super::merge::Outcome;
 use super::positions::save_position;
+use super::pricing::{Pricing, Spent};
 use super::series::{Held, changed_series};
 use super::store::{save_counters, save_job, save_series};
 use super::totals::{Series, Totals};
@@ -19,9 +20,14 @@ use crate::model::{Batch, Position, Reject, SourceId, UnixMs};
 pub struct Applied {
     /// Records by outcome.
     pub outcomes: HashMap<Outcome, u64>,
+    /// By how much spending moved.
+    pub spent: Vec<Spent>,
     /// Whether anything that is exported changed.
     pub changed: bool,
 }
+
+/// Movements of spending that are kept for whoever asks for them.
+const MAX_SPENT: usize = 50_000;
 
 impl Ledger {
     /// Returns how far a source has been read.
@@ -46,10 +52,28 @@ impl Ledger {
         self.book.stale = true;
         let before = self.book.counters.clone();
         let held = self.held.as_ref();
-        let result = write(&mut self.connection, &mut self.book, &self.totals, held, batch, now);
+        let pricing = &self.pricing;
+        let result = write((&mut self.connection, &mut self.book, pricing), &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
         let changed = !series.is_empty() || self.book.counters != before;
+        let (spent, applied) = (applied.spent, Applied { spent: Vec::new(), ..applied });
+        self.publish(spent, series, touched, changed);
+        Ok(Applied { changed, ..applied })
+    }
+
+    /// Shows what was committed, or keeps it back with the rest.
+    pub(super) fn publish(
+        &mut self,
+        spent: Vec<Spent>,
+        series: Vec<Series>,
+        touched: BTreeSet<usize>,
+        changed: bool,
+    ) {
+        self.spent.extend(spent);
+        if self.spent.len() > MAX_SPENT {
+            (self.spent, self.spent_overflowed) = (Vec::new(), true);
+        }
         let mut news = self.held.take();
         let held = news.is_some();
         let pending = news.get_or_insert_default();
@@ -60,15 +84,13 @@ impl Ledger {
         if !held {
             self.release();
         }
-        Ok(Applied { changed, ..applied })
     }
 }
 
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
-    connection: &mut Connection,
-    book: &mut Book,
+    (connection, book, pricing): (&mut Connection, &mut Book, &Pricing),
     totals: &std::sync::Mutex<Totals>,
     held: Option<&Held>,
     batch: &Batch,
@@ -76,7 +98,7 @@ fn write(
 ) -> rusqlite::Result<Written> {
     let transaction = connection.transaction()?;
     let before = book.counters.clone();
-    let (applied, changes, touched) = Writer::new(&transaction, book, now)?.record_all(batch)?;
+    let (applied, changes, touched) = Writer::new(&transaction, book, pricing, now)?.record_all(batch)?;
     for (outcome, n) in &applied.outcomes {
         *book.counters.outcomes.entry(*outcome).or_default() += n;
     }

@@ -8,8 +8,8 @@ use super::store::{count, db, id, pack_at, unpack_at, unpack_facts};
 use super::writer::Writer;
 use super::{Ledger, LedgerError};
 use crate::model::{
-    BilledCall, Delivery, FailedCall, Reason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage,
-    UsageProvenance,
+    BilledCall, Charge, Cost, CostProvenance, Delivery, FailedCall, NanoUsd, Reason, Run, RunAt, RunKey,
+    SessionRef, Status, UnixMs, Usage, UsageProvenance,
 };
 
 impl Ledger {
@@ -69,44 +69,59 @@ impl Writer<'_> {
             return Ok(());
         }
         let key = call.key.cast_signed();
-        let known: Option<(i64, i64)> = self
+        let known: Option<(i64, i64, Calls)> = self
             .transaction
-            .prepare_cached("SELECT job, at FROM call WHERE key = ?1")?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached("SELECT job, at, cost, cost_provenance FROM call WHERE key = ?1")?
+            .query_row([key], |row| {
+                Ok((row.get(0)?, row.get(1)?, Calls::unpacked(1, row.get(2)?, row.get(3)?)))
+            })
             .optional()?;
         let here = (id(job), pack_at(call.run.at));
-        if known == Some(here) {
+        if known.is_some_and(|(job, at, _)| (job, at) == here) {
             return Ok(());
         }
-        if let Some((job, at)) = known {
+        let run = unrecorded(call);
+        let labels = self.call_labels(job, &run)?;
+        let priced = self.charge(&self.book.labels[labels], call.at, &usage_of(call), true);
+        let mut calls = Calls::charged(1, settled(priced, call.recorded));
+        if let Some((job, at, charged)) = known {
             let job = usize::try_from(job - 1).unwrap_or(usize::MAX);
-            self.take_away(job, unpack_at(at), call)?;
+            self.take_away(job, unpack_at(at), call, charged)?;
+            calls = charged;
         }
         self.transaction
             .prepare_cached(
-                "INSERT INTO call VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET job = ?2, at = ?3",
+                "INSERT INTO call VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET job = ?2, at = ?3",
             )?
-            .execute(params![key, here.0, here.1])?;
-        let run = unrecorded(call);
-        let labels = self.call_labels(job, &run)?;
-        if self.insert_run(job, &run, labels)? {
-            self.count(1, run.key.at, &RunRow::of(&run, labels), &[]);
+            .execute(params![key, here.0, here.1, calls.cost, calls.packed()])?;
+        let row = RunRow::of(&run, labels, Charge::default());
+        if self.insert_run(job, run.key.at, &row)? {
+            self.count(1, run.key.at, &row, &[]);
             self.note_run(job, &run);
         }
         self.change(job, run.key.at, |writer, row| {
-            row.add(writer.transaction, (job, run.key.at), labels, 1, amount(call))?;
+            row.add(writer.transaction, (job, run.key.at), labels, 1, (call.tokens, calls))?;
             let asked = call.at.since(run.key.at.time());
             if !call.sub_agent && row.context.is_none_or(|(newest, _)| asked >= newest) {
                 row.context = Some((asked, call.tokens[0] + call.tokens[2] + call.tokens[3]));
+                row.context_limit = priced.context_limit;
             }
             Ok(())
         })
     }
 
     /// Takes a call out of a run that turned out not to be its own. A run that nothing but such calls told of goes.
-    fn take_away(&mut self, job: usize, at: RunAt, call: &BilledCall) -> rusqlite::Result<()> {
+    fn take_away(
+        &mut self,
+        job: usize,
+        at: RunAt,
+        call: &BilledCall,
+        charged: Calls,
+    ) -> rusqlite::Result<()> {
         let labels = self.call_labels(job, &unrecorded(call))?;
-        self.change(job, at, |writer, row| row.add(writer.transaction, (job, at), labels, -1, amount(call)))?;
+        self.change(job, at, |writer, row| {
+            row.add(writer.transaction, (job, at), labels, -1, (call.tokens, charged))
+        })?;
         let key = params![id(job), pack_at(at)];
         let is_left = self
             .transaction
@@ -141,7 +156,7 @@ impl Writer<'_> {
     }
 
     /// Changes a run, and what is counted with it.
-    fn change(
+    pub(super) fn change(
         &mut self,
         job: usize,
         at: RunAt,
@@ -185,6 +200,17 @@ fn unrecorded(call: &BilledCall) -> Run {
     }
 }
 
-fn amount(call: &BilledCall) -> ([u64; 4], Calls) {
-    (call.tokens, Calls { count: 1, cost: call.cost.usd.0, provenance: call.cost.provenance })
+fn usage_of(call: &BilledCall) -> Usage {
+    let [input, output, cache_read, cache_write] = call.tokens.map(Some);
+    Usage { input, output, cache_read, cache_write }
+}
+
+/// Returns what a call is charged: what the gateway reckoned itself, unless it knew no price for some of its tokens.
+fn settled(priced: Charge, recorded: Option<NanoUsd>) -> Charge {
+    let Some(recorded) = recorded.filter(|usd| *usd > NanoUsd::ZERO) else { return priced };
+    let cost = match priced.cost.provenance {
+        CostProvenance::LowerBound => Cost { usd: recorded.max(priced.cost.usd), ..priced.cost },
+        _ => Cost { usd: recorded, provenance: CostProvenance::Recorded },
+    };
+    Charge { cost, ..priced }
 }

@@ -60,7 +60,10 @@ pub fn merge(known: &mut Known, run: &Run) -> Outcome {
     if !(corrected && run.status == Status::Ok) {
         merging.value(&mut next.status, run.status, Status::Unknown);
     }
-    merging.reason(&mut next.reason, run.reason);
+    // The reason of one end does not explain another.
+    if !merging.contradicted {
+        merging.reason(&mut next.reason, run.reason);
+    }
     merging.value(&mut next.delivery, run.delivery, Delivery::Unknown);
     merging.option(&mut next.duration_ms, run.duration_ms);
     merging.text(&mut next.labels.agent, run.agent.as_deref());
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn the_outcomes_table() {
         type Edit = fn(&mut Run);
-        let cases: [(&str, Edit, Edit, Outcome); 12] = [
+        let cases: [(&str, Edit, Edit, Outcome); 13] = [
             ("same", |_| {}, |_| {}, Outcome::Duplicate),
             ("later ts", |_| {}, |run| run.recorded_at = UnixMs(9), Outcome::Duplicate),
             ("new knows less", |_| {}, |run| run.model = None, Outcome::Duplicate),
@@ -221,6 +224,12 @@ mod tests {
             ),
             ("other tokens", |_| {}, |run| run.usage.input = Some(99), Outcome::Conflict),
             ("other status", |_| {}, |run| run.status = Status::Error, Outcome::Conflict),
+            (
+                "other status with its reason",
+                |_| {},
+                |run| (run.status, run.reason) = (Status::Error, Reason::Interrupted),
+                Outcome::Conflict,
+            ),
             (
                 "a reason named",
                 |run| (run.status, run.reason) = (Status::Error, Reason::Other),

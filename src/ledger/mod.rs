@@ -24,6 +24,7 @@ mod labels;
 mod merge;
 mod open;
 mod positions;
+mod pricing;
 mod read;
 mod rows;
 mod schema;
@@ -44,9 +45,11 @@ pub use apply::Applied;
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
+pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary};
 pub use totals::{
-    Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind, SharedTotals, SourceFacts, Totals,
+    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind,
+    SharedTotals, SourceFacts, Totals,
 };
 pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};
 
@@ -173,6 +176,11 @@ pub struct Ledger {
     file: crate::model::FileId,
     book: book::Book,
     totals: SharedTotals,
+    /// What things cost.
+    pricing: Pricing,
+    /// By how much spending moved since it was last asked for.
+    spent: Vec<Spent>,
+    spent_overflowed: bool,
     /// What is committed and not shown yet: see [`Ledger::hold`].
     held: Option<series::Held>,
 }

@@ -70,7 +70,19 @@ impl Ledger {
         book.settings = Settings { max_jobs: options.max_jobs };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
-        let ledger = Self { path: path.into(), connection, lock, file, book, totals, held: None };
+        let pricing = super::pricing::unpriced();
+        let ledger = Self {
+            path: path.into(),
+            connection,
+            lock,
+            file,
+            book,
+            totals,
+            pricing,
+            spent: Vec::new(),
+            spent_overflowed: false,
+            held: None,
+        };
         Ok(Opened { ledger, origin })
     }
 }

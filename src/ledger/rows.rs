@@ -7,7 +7,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{count, db, id, pack_at, pack_facts, unpack_facts, usage};
-use crate::model::{CostProvenance, Delivery, Reason, Run, RunAt, Status, TokenKind, Usage, UsageProvenance};
+use crate::model::{
+    Billing, Charge, CostProvenance, Delivery, Reason, Run, RunAt, Status, TokenKind, Usage, UsageProvenance,
+};
 
 /// The run's own row, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +24,12 @@ pub(super) struct RunRow {
     pub delivery: Delivery,
     pub provenance: UsageProvenance,
     pub usage: Usage,
-    /// The calls under its own labels; empty while the usage is the record's.
+    /// The calls under its own labels; while the usage is the record's, none, at the cost of that.
     pub calls: Calls,
     /// Prompt of its newest call in tokens, and when that was asked, in ms after the time of the key.
     pub context: Option<(i64, u64)>,
+    /// Size of its model's context in tokens.
+    pub context_limit: Option<u64>,
 }
 
 /// What a number of calls came to, beside tokens.
@@ -35,6 +39,30 @@ pub(super) struct Calls {
     /// In nano-USD.
     pub cost: i64,
     pub provenance: CostProvenance,
+    pub billing: Billing,
+}
+
+impl Calls {
+    /// Returns what a number of calls was charged.
+    pub const fn charged(count: i64, charge: Charge) -> Self {
+        Self { count, cost: charge.cost.usd.0, provenance: charge.cost.provenance, billing: charge.billing }
+    }
+
+    /// Returns how the cost is known, and what it means, in one number.
+    pub const fn packed(self) -> i64 {
+        self.provenance as i64 | (self.billing as i64) << 3
+    }
+
+    /// Returns what [`packed`](Self::packed) made of these.
+    pub fn unpacked(count: i64, cost: i64, packed: i64) -> Self {
+        let bits = |value: i64| u8::try_from(value).unwrap_or(0);
+        Self {
+            count,
+            cost,
+            provenance: CostProvenance::from_code(bits(packed & 7)).unwrap_or_default(),
+            billing: Billing::from_code(bits(packed >> 3)).unwrap_or_default(),
+        }
+    }
 }
 
 /// What a run counts under one set of labels.
@@ -55,14 +83,17 @@ impl Part {
         self.calls.count += sign * calls.count;
         self.calls.cost = self.calls.cost.saturating_add(sign * calls.cost);
         if sign > 0 {
-            self.calls.provenance = self.calls.provenance.with(calls.provenance);
+            let first = self.calls.count == calls.count;
+            self.calls.provenance =
+                if first { calls.provenance } else { self.calls.provenance.with(calls.provenance) };
+            self.calls.billing = calls.billing;
         }
     }
 }
 
 impl RunRow {
     /// Returns the row of a new run.
-    pub fn of(run: &Run, labels: usize) -> Self {
+    pub fn of(run: &Run, labels: usize, charge: Charge) -> Self {
         Self {
             recorded: run.recorded_at.since(run.key.at.time()),
             duration_ms: run.duration_ms,
@@ -72,8 +103,9 @@ impl RunRow {
             delivery: run.delivery,
             provenance: run.provenance,
             usage: run.usage,
-            calls: Calls::default(),
+            calls: Calls::charged(0, charge),
             context: None,
+            context_limit: None,
         }
     }
 
@@ -81,7 +113,7 @@ impl RunRow {
         connection
             .prepare_cached(
                 "SELECT recorded, duration_ms, labels, facts, input, output, cache_read, cache_write, calls, cost,
-                 cost_provenance, context_at, context FROM run WHERE job = ?1 AND at = ?2",
+                 cost_provenance, context_at, context, context_limit FROM run WHERE job = ?1 AND at = ?2",
             )?
             .query_row(params![id(job), pack_at(at)], Self::read)
             .optional()
@@ -102,16 +134,17 @@ impl RunRow {
             usage: usage(row, 4)?,
             calls: calls(row, 8)?,
             context: context_at.zip(context.map(count)),
+            context_limit: row.get::<_, Option<i64>>(13)?.map(count),
         })
     }
 
     pub fn save(&self, connection: &Connection, job: usize, at: RunAt) -> rusqlite::Result<()> {
-        let some = |value: i64| (self.calls.count != 0).then_some(value);
+        let charged = (self.calls.provenance != CostProvenance::None).then_some(self.calls);
         connection
             .prepare_cached(
                 "UPDATE run SET recorded = ?3, duration_ms = ?4, labels = ?5, facts = ?6, input = ?7, output = ?8,
                  cache_read = ?9, cache_write = ?10, calls = ?11, cost = ?12, cost_provenance = ?13,
-                 context_at = ?14, context = ?15 WHERE job = ?1 AND at = ?2",
+                 context_at = ?14, context = ?15, context_limit = ?16 WHERE job = ?1 AND at = ?2",
             )?
             .execute(params![
                 id(job),
@@ -124,11 +157,12 @@ impl RunRow {
                 self.usage.output.map(db),
                 self.usage.cache_read.map(db),
                 self.usage.cache_write.map(db),
-                some(self.calls.count),
-                some(self.calls.cost),
-                some(self.calls.provenance as i64),
+                (self.calls.count != 0).then_some(self.calls.count),
+                charged.map(|calls| calls.cost),
+                charged.map(Calls::packed),
                 self.context.map(|(at, _)| at),
                 self.context.map(|(_, tokens)| db(tokens)),
+                self.context_limit.map(db),
             ])?;
         Ok(())
     }
@@ -242,7 +276,12 @@ pub(super) fn load_usage(connection: &Connection, job: usize, at: RunAt) -> rusq
 }
 
 /// Writes a row of `run_usage`, or removes one that no call is left of.
-fn save_usage(connection: &Connection, job: usize, at: RunAt, part: &Part) -> rusqlite::Result<()> {
+pub(super) fn save_usage(
+    connection: &Connection,
+    job: usize,
+    at: RunAt,
+    part: &Part,
+) -> rusqlite::Result<()> {
     let key = (id(job), pack_at(at), id(part.labels));
     if part.calls.count == 0 {
         connection
@@ -266,18 +305,14 @@ fn save_usage(connection: &Connection, job: usize, at: RunAt, part: &Part) -> ru
             tokens[3],
             part.calls.count,
             part.calls.cost,
-            part.calls.provenance as i64
+            part.calls.packed()
         ])?;
     Ok(())
 }
 
 fn calls(row: &Row<'_>, from: usize) -> rusqlite::Result<Calls> {
-    let provenance = u8::try_from(row.get::<_, Option<i64>>(from + 2)?.unwrap_or(0)).unwrap_or(0);
-    Ok(Calls {
-        count: row.get::<_, Option<i64>>(from)?.unwrap_or(0),
-        cost: row.get::<_, Option<i64>>(from + 1)?.unwrap_or(0),
-        provenance: CostProvenance::from_code(provenance).unwrap_or_default(),
-    })
+    let get = |offset| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(from + offset)?.unwrap_or(0));
+    Ok(Calls::unpacked(get(0)?, get(1)?, get(2)?))
 }
 
 fn index(id: i64) -> usize {

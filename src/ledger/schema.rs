@@ -60,13 +60,19 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID, STRICT;
 ",
     "
-    -- What a run's calls under its own labels came to (see rows.rs); cost in nano-USD. context: prompt of the newest
+    -- What a run's calls under its own labels came to (see rows.rs); cost in nano-USD, cost_provenance with what the
+    -- provider's dollars mean in the bits above its three. context: prompt of the newest
     -- call in tokens, context_at: when it was asked, in ms after the time of the key.
     ALTER TABLE run ADD COLUMN calls INTEGER;
     ALTER TABLE run ADD COLUMN cost INTEGER;
     ALTER TABLE run ADD COLUMN cost_provenance INTEGER;
     ALTER TABLE run ADD COLUMN context_at INTEGER;
     ALTER TABLE run ADD COLUMN context INTEGER;
+    ALTER TABLE run ADD COLUMN context_limit INTEGER;
+    -- Tokens from before there were prices: 1 is `unpriced`.
+    UPDATE run SET cost = 0, cost_provenance = 1
+        WHERE coalesce(input, 0) + coalesce(output, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) > 0;
+    CREATE INDEX run_unpriced ON run (cost_provenance) WHERE cost_provenance & 7 = 1;
     ALTER TABLE daily ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
     -- What a run's calls under other labels came to: further models, sub-agents of other agents.
     CREATE TABLE run_usage (
@@ -75,7 +81,10 @@ const MIGRATIONS: [&str; 3] = [
         cost INTEGER NOT NULL, cost_provenance INTEGER NOT NULL, PRIMARY KEY (job, at, labels)
     ) WITHOUT ROWID, STRICT;
     -- The run that each call was counted in, by the hash of what is the same of it wherever it is copied to.
-    CREATE TABLE call (key INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+    CREATE TABLE call (
+        key INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL, cost INTEGER NOT NULL,
+        cost_provenance INTEGER NOT NULL
+    ) STRICT;
     CREATE INDEX call_run ON call (job, at);
 ",
 ];

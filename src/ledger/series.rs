@@ -107,7 +107,7 @@ pub(super) fn changed_series(
                 revision: 0,
                 true_total: 0,
                 exported_total: 0,
-                histogram: (kind == SeriesKind::Duration).then(Box::default),
+                histogram: kind.bounds().map(|_| Box::default()),
             }
         });
         series.changed = now;

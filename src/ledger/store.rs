@@ -11,7 +11,8 @@ use super::merge::Outcome;
 use super::positions::load_positions;
 use super::totals::{BUCKETS, Counters, Histogram, JobFacts, Series, SeriesKind, Totals};
 use crate::model::{
-    Delivery, Reason, RejectReason, RunAt, ScheduleKind, Status, UnixMs, Usage, UsageProvenance,
+    CostProvenance, Delivery, Reason, RejectReason, RunAt, ScheduleKind, Status, UnixMs, Usage,
+    UsageProvenance,
 };
 
 /// Returns a count as SQLite stores it. Counts stay below 2^63: a run holds at most 2^53 of anything.
@@ -299,6 +300,7 @@ fn counters(connection: &Connection) -> rusqlite::Result<Counters> {
             "provenance" => {
                 set(&mut counters.provenance, &UsageProvenance::ALL, UsageProvenance::as_str, what, value)
             }
+            "cost" => set(&mut counters.cost, &CostProvenance::ALL, CostProvenance::as_str, what, value),
             "gaps" => counters.sources.entry(what.to_owned()).or_default().gaps = count(value),
             "last_record_ms" => {
                 counters.sources.entry(what.to_owned()).or_default().last_record = Some(UnixMs(value));
@@ -337,6 +339,9 @@ pub fn save_counters(connection: &Connection, before: &Counters, now: &Counters)
     for (key, value) in now.provenance.iter().filter(|(key, value)| before.provenance.get(key) != Some(value))
     {
         save("provenance", key.as_str(), db(*value))?;
+    }
+    for (key, value) in now.cost.iter().filter(|(key, value)| before.cost.get(key) != Some(value)) {
+        save("cost", key.as_str(), db(*value))?;
     }
     for (key, facts) in &now.sources {
         let known = before.sources.get(key).copied().unwrap_or_default();

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::labels::{JobLabel, Labels};
 use super::merge::Outcome;
-use crate::model::{Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance};
+use crate::model::{
+    Billing, CostProvenance, Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance,
+};
 
 /// Totals that the writer keeps and others read.
 pub type SharedTotals = Arc<Mutex<Totals>>;
@@ -19,6 +21,12 @@ pub const DURATION_BOUNDS_MS: [u64; 14] = [
     3_600_000,
 ];
 
+/// Upper bounds of the context buckets in tokens: the sizes that models are sold with, and what lies below.
+pub const CONTEXT_BOUNDS: [u64; 14] = [
+    1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 100_000, 128_000, 200_000, 256_000, 400_000,
+    1_000_000, 2_000_000,
+];
+
 /// What a series counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesKind {
@@ -30,9 +38,47 @@ pub enum SeriesKind {
     Runs(Status, Reason),
     /// Tokens of one kind that went into runs that ended so and bought nothing.
     Wasted(Status, TokenKind),
+    /// Nano-USD, by what the provider's dollars mean.
+    Cost(Billing),
+    /// Nano-USD that went into runs that ended so and bought nothing.
+    WastedCost(Status),
+    /// Tokens without a price. Falls when they get one: no counter.
+    Unpriced,
+    /// Sizes of contexts in tokens.
+    Context(ContextKind),
+}
+
+/// What of a run's context is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContextKind {
+    /// Prompt of its newest call.
+    Used,
+    /// Size of its model's context.
+    Limit,
+}
+
+impl ContextKind {
+    /// Returns the value of the `openclaw.context` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Limit => "limit",
+        }
+    }
 }
 
 impl SeriesKind {
+    /// Returns the upper bounds of its buckets, if it is a histogram.
+    #[must_use]
+    pub const fn bounds(self) -> Option<&'static [u64; BUCKETS - 1]> {
+        match self {
+            Self::Duration => Some(&DURATION_BOUNDS_MS),
+            Self::Context(_) => Some(&CONTEXT_BOUNDS),
+            _ => None,
+        }
+    }
+
     /// Returns the number under which the kind is stored.
     pub(super) const fn code(self) -> i64 {
         match self {
@@ -40,6 +86,10 @@ impl SeriesKind {
             Self::Duration => 8,
             Self::Runs(status, reason) => 16 + status as i64 * 16 + reason as i64,
             Self::Wasted(status, kind) => 128 + status as i64 * 4 + kind as i64,
+            Self::Cost(billing) => 160 + billing as i64,
+            Self::WastedCost(status) => 168 + status as i64,
+            Self::Unpriced => 176,
+            Self::Context(kind) => 180 + kind as i64,
         }
     }
 
@@ -52,7 +102,12 @@ impl SeriesKind {
             16..128 => {
                 Some(Self::Runs(Status::from_code((code - 16) / 16)?, Reason::from_code((code - 16) % 16)?))
             }
-            128.. => {
+            160..168 => Some(Self::Cost(Billing::from_code(code - 160)?)),
+            168..176 => Some(Self::WastedCost(Status::from_code(code - 168)?)),
+            176 => Some(Self::Unpriced),
+            180 => Some(Self::Context(ContextKind::Used)),
+            181 => Some(Self::Context(ContextKind::Limit)),
+            128..160 => {
                 let kind = TokenKind::ALL.get(usize::from(code % 4)).copied()?;
                 Some(Self::Wasted(Status::from_code((code - 128) / 4)?, kind))
             }
@@ -61,7 +116,7 @@ impl SeriesKind {
     }
 }
 
-/// Bucket counts of a duration series.
+/// Bucket counts of a histogram.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// What is true.
@@ -91,7 +146,7 @@ pub struct Series {
     pub true_total: u64,
     /// The total that is exported: `max(exported, true)` at every change.
     pub exported_total: u64,
-    /// Buckets, of a duration series.
+    /// Buckets, of a histogram.
     pub histogram: Option<Box<Histogram>>,
 }
 
@@ -104,6 +159,8 @@ pub struct Counters {
     pub rejects: BTreeMap<RejectReason, u64>,
     /// Runs by how their usage is known.
     pub provenance: BTreeMap<UsageProvenance, u64>,
+    /// Nano-USD by how they are known.
+    pub cost: BTreeMap<CostProvenance, u64>,
     /// Per kind of store.
     pub sources: BTreeMap<String, SourceFacts>,
 }
@@ -173,7 +230,10 @@ impl Totals {
     /// Returns by how much exported counters exceed the truth after corrections downwards.
     #[must_use]
     pub fn excess(&self) -> u64 {
-        self.series.iter().map(|series| series.exported_total - series.true_total).sum()
+        let counts = |series: &&Series| {
+            matches!(series.kind, SeriesKind::Tokens(_) | SeriesKind::Runs(..) | SeriesKind::Duration)
+        };
+        self.series.iter().filter(counts).map(|series| series.exported_total - series.true_total).sum()
     }
 }
 
@@ -187,7 +247,7 @@ pub(super) fn replace(shared: &Mutex<Totals>, mut totals: Totals) {
     *guard = totals;
 }
 
-/// Returns the index of the bucket that holds `duration_ms`.
-pub(super) fn bucket(duration_ms: u64) -> usize {
-    DURATION_BOUNDS_MS.partition_point(|bound| *bound < duration_ms)
+/// Returns the index of the bucket that holds a value.
+pub(super) fn bucket(bounds: &[u64; BUCKETS - 1], value: u64) -> usize {
+    bounds.partition_point(|bound| *bound < value)
 }

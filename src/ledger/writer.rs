@@ -9,11 +9,14 @@ use super::apply::Applied;
 use super::book::{Book, Job};
 use super::labels::{self, JobLabel, Labels};
 use super::merge::{Known, Outcome, merge};
-use super::rows::{Part, RunRow};
+use super::pricing::{Pricing, Spent};
+use super::rows::{Calls, Part, RunRow};
 use super::series::{Change, Changes};
 use super::store::{db, id, pack_at, pack_facts, save_labels, unpack_facts};
-use super::totals::{SeriesKind, bucket};
-use crate::model::{Batch, Run, RunAt, Status, TokenKind, UnixMs};
+use super::totals::{ContextKind, SeriesKind, bucket};
+use crate::model::{
+    Batch, Charge, CostProvenance, Priceable, Run, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
+};
 
 /// One transaction's work on runs.
 pub(super) struct Writer<'a> {
@@ -27,13 +30,22 @@ pub(super) struct Writer<'a> {
     /// Jobs whose streak of errors cannot be carried forward.
     pub unsettled: BTreeSet<usize>,
     newest_record: Option<UnixMs>,
+    pricing: &'a Pricing,
+    /// By how much spending moved, and when it was spent.
+    spent: Vec<Spent>,
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(transaction: &'a Transaction<'a>, book: &'a mut Book, now: UnixMs) -> rusqlite::Result<Self> {
+    pub fn new(
+        transaction: &'a Transaction<'a>,
+        book: &'a mut Book,
+        pricing: &'a Pricing,
+        now: UnixMs,
+    ) -> rusqlite::Result<Self> {
         let insert = transaction.prepare_cached(
-            "INSERT INTO run (job, at, recorded, duration_ms, labels, facts, input, output, cache_read, cache_write)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+            "INSERT INTO run (job, at, recorded, duration_ms, labels, facts, input, output, cache_read, cache_write,
+                cost, cost_provenance)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
         )?;
         Ok(Self {
             transaction,
@@ -45,6 +57,8 @@ impl<'a> Writer<'a> {
             touched: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             newest_record: None,
+            pricing,
+            spent: Vec::new(),
         })
     }
 
@@ -64,7 +78,14 @@ impl<'a> Writer<'a> {
             self.correct(failed)?;
         }
         self.note_source(batch);
+        self.finish()
+    }
+
+    /// Brings what was done to an end and returns it.
+    pub fn finish(mut self) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         self.settle_streaks()?;
+        self.spent.retain(|spent| spent.nano_usd != 0);
+        self.applied.spent = self.spent;
         Ok((self.applied, self.changes, self.touched))
     }
 
@@ -76,10 +97,11 @@ impl<'a> Writer<'a> {
             return Ok(Outcome::Expired);
         }
         let labels = self.labels(job, run)?;
-        if !self.insert_run(job, run, labels)? {
+        let charge = self.charge(&self.book.labels[labels], run.key.at.time(), &run.usage, false);
+        let row = RunRow::of(run, labels, charge);
+        if !self.insert_run(job, run.key.at, &row)? {
             return self.update(job, run);
         }
-        let row = RunRow::of(run, labels);
         self.count(1, run.key.at, &row, &row.parts(Vec::new()));
         self.note_run(job, run);
         Ok(Outcome::Inserted)
@@ -91,23 +113,32 @@ impl<'a> Writer<'a> {
     }
 
     /// Inserts a run; returns whether it was not there.
-    pub fn insert_run(&mut self, job: usize, run: &Run, labels: usize) -> rusqlite::Result<bool> {
+    pub fn insert_run(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<bool> {
+        let charged = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
         let inserted = self.insert.execute(params![
             id(job),
-            pack_at(run.key.at),
-            run.recorded_at.since(run.key.at.time()),
-            run.duration_ms.map(db),
-            id(labels),
-            pack_facts(run.status, run.reason, run.delivery, run.provenance),
-            run.usage.input.map(db),
-            run.usage.output.map(db),
-            run.usage.cache_read.map(db),
-            run.usage.cache_write.map(db),
+            pack_at(at),
+            row.recorded,
+            row.duration_ms.map(db),
+            id(row.labels),
+            pack_facts(row.status, row.reason, row.delivery, row.provenance),
+            row.usage.input.map(db),
+            row.usage.output.map(db),
+            row.usage.cache_read.map(db),
+            row.usage.cache_write.map(db),
+            charged.map(|calls| calls.cost),
+            charged.map(Calls::packed),
         ])?;
         if inserted > 0 {
-            *self.book.counters.provenance.entry(run.provenance).or_default() += 1;
+            *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
         }
         Ok(inserted > 0)
+    }
+
+    /// Returns what a usage under these labels is charged.
+    pub fn charge(&self, labels: &Labels, at: UnixMs, usage: &Usage, one_call: bool) -> Charge {
+        let (provider, model) = (labels.provider.as_str(), labels.model.as_str());
+        (self.pricing)(Priceable { provider, model, at, usage, one_call })
     }
 
     /// Merges a record into the run that is known under its key.
@@ -130,13 +161,20 @@ impl<'a> Writer<'a> {
         }
         self.uncount(job, at, &row)?;
         let labels = self.label_set(known.labels)?;
+        let relabelled = labels != row.labels;
         row.relabel(self.transaction, job, at, labels)?;
         if was_unrecorded {
             row.recorded = run.recorded_at.since(at.time());
             self.note_run(job, run);
         }
         (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
+        let told_anew = known.provenance != UsageProvenance::Transcript
+            && ((row.usage, row.provenance) != (known.usage, known.provenance) || relabelled);
         (row.duration_ms, row.usage, row.provenance) = (known.duration_ms, known.usage, known.provenance);
+        if told_anew {
+            let charge = self.charge(&self.book.labels[labels], at.time(), &row.usage, false);
+            row.calls = Calls::charged(0, charge);
+        }
         row.save(self.transaction, job, at)?;
         self.recount(job, at, &row)?;
         self.unsettled.insert(job);
@@ -167,21 +205,35 @@ impl<'a> Writer<'a> {
         if self.book.count_from.is_some_and(|from| recorded_at < from) {
             return;
         }
-        let mut add = |labels, kind, amount: u64| {
+        let mut add = |labels, kind: SeriesKind, amount: u64| {
             let first = recorded_at;
             let change =
                 self.changes.entry((labels, kind)).or_insert(Change { total: 0, buckets: None, first });
             change.total += sign * db(amount);
             change.first = change.first.min(first);
-            if kind == SeriesKind::Duration {
-                change.buckets.get_or_insert_with(Box::default)[bucket(amount)] += sign;
+            if let Some(bounds) = kind.bounds() {
+                change.buckets.get_or_insert_with(Box::default)[bucket(bounds, amount)] += sign;
             }
         };
+        let is_wasted = matches!(row.status, Status::Error | Status::Unrecorded);
         for part in parts {
+            let cost = part.calls.cost.max(0).cast_unsigned();
+            if cost > 0 {
+                add(part.labels, SeriesKind::Cost(part.calls.billing), cost);
+                if is_wasted {
+                    add(part.labels, SeriesKind::WastedCost(row.status), cost);
+                }
+            }
+            if part.calls.provenance == CostProvenance::Unpriced && part.usage.total() > 0 {
+                add(part.labels, SeriesKind::Unpriced, part.usage.total());
+            }
+            let known = self.book.counters.cost.entry(part.calls.provenance).or_default();
+            *known = known.saturating_add_signed(sign * db(cost));
+            self.spent.push(Spent { at: at.time(), labels: part.labels, nano_usd: sign * db(cost) });
             for kind in TokenKind::ALL {
                 if let Some(tokens) = part.usage.get(kind).filter(|tokens| *tokens > 0) {
                     add(part.labels, SeriesKind::Tokens(kind), tokens);
-                    if matches!(row.status, Status::Error | Status::Unrecorded) {
+                    if is_wasted {
                         add(part.labels, SeriesKind::Wasted(row.status, kind), tokens);
                     }
                 }
@@ -189,6 +241,12 @@ impl<'a> Writer<'a> {
         }
         if let Some(duration_ms) = row.duration_ms {
             add(row.labels, SeriesKind::Duration, duration_ms);
+        }
+        if let Some((_, used)) = row.context {
+            add(row.labels, SeriesKind::Context(ContextKind::Used), used);
+        }
+        if let Some(limit) = row.context_limit {
+            add(row.labels, SeriesKind::Context(ContextKind::Limit), limit);
         }
         add(row.labels, SeriesKind::Runs(row.status, row.reason), 1);
     }

@@ -1,6 +1,6 @@
 //! A model call that a provider billed.
 
-use super::{Cost, Reason, RunKey, UnixMs};
+use super::{NanoUsd, Reason, RunKey, UnixMs};
 
 /// One request to a provider, as a session's transcript tells it, with the run that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct BilledCall {
     pub model: Option<String>,
     /// Tokens by kind, in the order of [`TokenKind::ALL`](super::TokenKind::ALL).
     pub tokens: [u64; 4],
-    /// What it cost, and how that is known.
-    pub cost: Cost,
+    /// What the gateway itself reckoned that it cost. `None`, or 0, also where it knows no price.
+    pub recorded: Option<NanoUsd>,
     /// Whether a sub-agent made it that the run spawned: its prompt is not the run's context.
     pub sub_agent: bool,
 }

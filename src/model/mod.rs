@@ -23,7 +23,7 @@ pub use call::{BilledCall, FailedCall};
 pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
 pub use job::{Due, JobDefinition, ScheduleKind};
-pub use money::{Billing, Cost, CostProvenance, NanoUsd};
+pub use money::{Billing, Charge, Cost, CostProvenance, NanoUsd, Priceable};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 pub use price::{
     ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,

@@ -184,6 +184,32 @@ impl Billing {
     }
 }
 
+/// What something cost, and what its dollars mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Charge {
+    /// The amount, and how it is known.
+    pub cost: Cost,
+    /// What the provider's dollars mean.
+    pub billing: Billing,
+    /// Size of the model's context in tokens, if any source says.
+    pub context_limit: Option<u64>,
+}
+
+/// A usage to be priced.
+#[derive(Clone, Copy, Debug)]
+pub struct Priceable<'a> {
+    /// The provider.
+    pub provider: &'a str,
+    /// The model, without the provider.
+    pub model: &'a str,
+    /// When it was used.
+    pub at: super::UnixMs,
+    /// What was used.
+    pub usage: &'a super::Usage,
+    /// Whether it is that of one model call, so that the size of its prompt is known.
+    pub one_call: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,12 +3,13 @@
 //! Nothing is written, neither to the database nor beside it: SQLite's index of the log (`-shm`) is opened read-only as
 //! well, and where there is no log (`-wal`), so that a reader would make one, nobody has the database open and it is
 //! read as a file that does not change. Such a read counts only if the file was the same before and after
-//! ([`Database::is_overtaken`]). A database is open for a moment at a time: whoever keeps one open keeps the gateway from
+//! ([`Database::is_overtaken`]). Where there is a log, it must not go away between that look and SQLite's own, which
+//! would make a new one: the lock of a reader is held from before the look. A database is open for a moment at a time: whoever keeps one open keeps the gateway from
 //! removing its log when it stops. Source: SQLite's documentation of WAL mode and of `file:` URIs.
 //!
 //! Deliberately absent: which tables there are and what they hold.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::model::{FileId, RejectReason};
 
@@ -162,6 +164,9 @@ pub struct Database {
     file: FileId,
     /// Nobody had it open: it was as this stamp says, and is read as if nothing could change it.
     at_rest: Option<DatabaseStamp>,
+    /// Keeps the log from going away. Behind the connection: whoever closes a file drops all locks that the process has
+    /// on it.
+    _log_held: Option<File>,
 }
 
 impl Database {
@@ -177,11 +182,16 @@ impl Database {
         if stamp.main.size == 0 && stamp.log.is_none() {
             return Err(DatabaseError::NotADatabase { path: path.into(), detail: "it is empty".into() });
         }
+        // SQLite opens whatever bears these names, and whoever opens a FIFO waits for ever.
+        for suffix in ["-wal", "-shm", "-journal"] {
+            plain_if_there(beside(&target, suffix))?;
+        }
         let index = beside(&target, "-shm").exists();
         let log = stamp.log.is_some_and(|log| log.size > 0 || index);
         if log && !index {
             return Err(DatabaseError::Unindexed(path.into()));
         }
+        let log_held = if log { Some(hold_log(path, &target, stamp.main.file)?) } else { None };
         // A journal of the other kind is there while somebody writes, and after a crash.
         let at_rest = !log && !beside(&target, "-journal").exists();
         let failed = |error: rusqlite::Error| DatabaseError::of(path, &error);
@@ -191,6 +201,7 @@ impl Database {
             connection,
             file: stamp.main.file,
             at_rest: at_rest.then_some(stamp),
+            _log_held: log_held,
         })
     }
 
@@ -246,6 +257,29 @@ fn regular(path: &Path) -> Result<PathBuf, DatabaseError> {
         return Err(DatabaseError::NotAFile(path.into()));
     }
     Ok(target)
+}
+
+/// Refuses what stands in the place of a file beside the database and is none.
+fn plain_if_there(path: PathBuf) -> Result<(), DatabaseError> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_symlink() => Err(DatabaseError::SymlinkOutside(path)),
+        Ok(metadata) if !metadata.is_file() => Err(DatabaseError::NotAFile(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the lock that every reader of a database with a log has, and looks whether the log is still there: whoever
+/// closes the database last removes it only if nobody has that lock. SQLite takes it too, and then opens the log, or
+/// makes one if there is none, even for a connection that may only read.
+fn hold_log(path: &Path, target: &Path, file: FileId) -> Result<File, DatabaseError> {
+    let refused =
+        |error: io::Error| DatabaseError::Unreadable { path: path.into(), detail: error.to_string() };
+    let held = File::open(target).map_err(refused)?;
+    let busy = || DatabaseError::Busy(path.into());
+    fcntl_lock(&held, FlockOperation::NonBlockingLockShared).map_err(|_| busy())?;
+    let is_same = FileStamp::of(&held.metadata().map_err(refused)?).file == file;
+    let is_there = ["-wal", "-shm"].iter().all(|suffix| beside(target, suffix).exists());
+    if is_same && is_there { Ok(held) } else { Err(busy()) }
 }
 
 fn connect(path: &Path, at_rest: bool) -> rusqlite::Result<Connection> {

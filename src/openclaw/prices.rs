@@ -4,7 +4,8 @@
 //! million tokens (`input`, `output`, `cacheRead`, `cacheWrite`, any of them absent, and `tieredPricing` of ranges of
 //! the prompt's size), `contextWindow` and `contextTokens`, the cap that OpenClaw itself sets. `models.json` is
 //! written by the gateway, which puts 0 where no price is known; only there a 0 therefore says nothing, except for
-//! servers on own machines. In `openclaw.json` a 0 was written by somebody and means free.
+//! servers on own machines. In `openclaw.json` a 0 means free, but the gateway's set-up of an own provider writes zeros
+//! too, so a remote model without any other rate is noted.
 //!
 //! These files hold keys and URLs: nothing but names, numbers and the kind of login leaves this file, and neither an
 //! error nor a note quotes a value.
@@ -39,7 +40,7 @@ const FIELDS: [(TokenKind, &str); 4] = [
     (TokenKind::CacheWrite, "cacheWrite"),
 ];
 
-/// What was left out of the prices, and why; holds no value of the file.
+/// What was left out of the prices or is doubtful, and why; holds no value of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PriceNote {
     /// A price makes no sense.
@@ -52,6 +53,15 @@ pub enum PriceNote {
         model: String,
         /// What is wrong.
         problem: String,
+    },
+    /// All rates are 0: the model is free, or was set up without its price. In use all the same.
+    Free {
+        /// Who says it.
+        source: PriceSource,
+        /// Its provider.
+        provider: String,
+        /// Its model.
+        model: String,
     },
     /// A name that is none: empty, too long, a placeholder of the environment, a URL.
     BadName(PriceSource),
@@ -68,6 +78,11 @@ impl fmt::Display for PriceNote {
                     "the price of {provider}/{model} in {source} is not used: {problem}; correct it there"
                 )
             }
+            Self::Free { source, provider, model } => write!(
+                f,
+                "{provider}/{model} is free according to {source}, where the gateway's set-up also writes 0 for a price \
+                 that it does not know; if it is not free, give its price as [[price]]"
+            ),
             Self::BadName(source) => write!(
                 f,
                 "a model in {source} has no usable name (empty, an environment placeholder or a URL) and is left out; \
@@ -92,7 +107,7 @@ pub struct FoundPrices {
     pub windows: Vec<ContextWindow>,
     /// What is said of each provider, for [`BillingDefaults`](super::BillingDefaults).
     pub providers: BTreeMap<String, ProviderFacts>,
-    /// What was left out, the first hundred.
+    /// What was left out or is doubtful, the first hundred.
     pub notes: Vec<PriceNote>,
     /// Number of all that was left out.
     pub left_out: usize,
@@ -171,7 +186,7 @@ struct Reader {
 
 impl Reader {
     fn note(&mut self, note: PriceNote) {
-        self.found.left_out += 1;
+        self.found.left_out += usize::from(!matches!(note, PriceNote::Free { .. }));
         if self.found.notes.len() < MAX_NOTES {
             self.found.notes.push(note);
         }
@@ -224,6 +239,10 @@ impl Reader {
                 self.facts(provider).paid |= !rates.is_free();
                 let (provider, model) = (provider.to_owned(), id.to_owned());
                 let source = self.source.clone();
+                if rates.is_free() && !self.facts(&provider).local {
+                    let (provider, model) = (provider.clone(), model.clone());
+                    self.note(PriceNote::Free { source: source.clone(), provider, model });
+                }
                 self.found.entries.push(PriceEntry { provider, model, rates, from: None, source });
             }
             Err(problem) => {

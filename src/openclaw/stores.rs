@@ -73,5 +73,12 @@ fn missing<'a>(
     }
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
     let there = statement.query_map([table], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
-    Ok(Some(columns.iter().copied().filter(|column| !there.contains(*column)).collect()))
+    let mut lacking: Vec<_> = columns.iter().copied().filter(|column| !there.contains(*column)).collect();
+    // Positions are numbers of rows, which a table WITHOUT ROWID does not have.
+    match connection.prepare(&format!("SELECT rowid FROM {table}")) {
+        Ok(_) => {}
+        Err(rusqlite::Error::SqlInputError { .. }) => lacking.push("rowid"),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(lacking))
 }

@@ -117,7 +117,7 @@ impl Table {
             _ => None,
         };
         let gap = match same.filter(|from| self.dense && complete && from.row > 0) {
-            Some(from) => self.first_above(transaction, from.row)?.is_some_and(|first| first > from.row + 1),
+            Some(from) => self.lacks_above(transaction, from.row)?,
             None => false,
         };
         let start = held.cloned().unwrap_or(TablePosition { file, schema, ..TablePosition::default() });
@@ -144,9 +144,14 @@ impl Table {
         Ok(self.row(connection, from.row, now)?.is_some_and(|found| found.mark == from.mark))
     }
 
-    fn first_above(&self, connection: &Connection, row: i64) -> rusqlite::Result<Option<i64>> {
-        let sql = format!("{} WHERE rowid > ?1 ORDER BY rowid LIMIT 1", self.select);
-        connection.prepare_cached(&sql)?.query_row([row], |row| row.get(0)).optional()
+    /// Returns whether a number is missing between a row and the last one: rows of one job go while those of another
+    /// stay, so that the first one above says nothing.
+    fn lacks_above(&self, connection: &Connection, row: i64) -> rusqlite::Result<bool> {
+        let sql = format!("SELECT count(*), max(rowid) FROM ({} WHERE rowid > ?1)", self.select);
+        let (count, last) = connection
+            .prepare_cached(&sql)?
+            .query_row([row], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+        Ok(last.is_some_and(|last| last - row > count))
     }
 
     fn row(&self, connection: &Connection, row: i64, now: UnixMs) -> rusqlite::Result<Option<Found>> {

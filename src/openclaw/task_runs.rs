@@ -20,7 +20,7 @@ pub const SOURCE: &str = "task-runs";
 
 /// The columns that are read; a table without one of them is of an unknown kind, or of the time before 2026.8.1, when
 /// `task_runs` held no records.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "task_id",
     "runtime",
     "task_kind",
@@ -28,6 +28,7 @@ pub(super) const COLUMNS: [&str; 9] = [
     "child_session_key",
     "agent_id",
     "label",
+    "status",
     "ended_at",
     "detail_json",
 ];

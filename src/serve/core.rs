@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::budgets::Budgets;
 use super::collector::Collector;
 use super::state::Shared;
 use crate::clock::Clock;
@@ -71,6 +72,8 @@ pub struct Core {
     pub shared: Arc<Shared>,
     /// Tells exporters of a new revision.
     pub changed: watch::Sender<u64>,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// Days after which runs are folded away; `None`: never.
     pub keep_days: Option<u32>,
     /// Told once everything on disk was looked at. Totals from before are those of a part of the history, whose
@@ -167,10 +170,15 @@ impl Core {
             round.database_read = now;
             self.report(now);
         }
-        if round.work.everything || self.cadence.wait_ms(now) == 0 {
+        let swept = round.work.everything || self.cadence.wait_ms(now) == 0;
+        if swept {
             changed |= self.sweep(now, told)?;
             round.work.everything = false;
             self.fold(round, now)?;
+        }
+        if (changed || swept) && !self.budgets.is_empty() {
+            let states = self.budgets.refresh(&mut self.ledger, now)?;
+            self.shared.update(|process, _| process.budgets = states);
         }
         if changed {
             self.changed.send_replace(self.shared.revision());

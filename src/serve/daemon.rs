@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::budgets::Budgets;
 use super::collector::Collector;
-use super::collector::SOURCES;
+use super::collector::{PriceSettings, SOURCES};
 use super::core::{Core, End, Wake};
 use super::http::{self, ListenError};
 use super::state::Shared;
@@ -19,6 +20,7 @@ use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
 use crate::export::{self, Feed, Persist};
 use crate::ledger::{self, Ledger, LedgerError, OpenOptions, Opened, Origin};
 use crate::model::{EndpointState, UnixMs};
+use crate::price::BudgetError;
 use crate::tail::{Cadence, WatchMethod, Watcher, is_remote};
 use crate::telemetry::{EndpointStats, ProcessState, Resource, SourceState};
 
@@ -44,6 +46,9 @@ pub enum ServeError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// A budget's time zone is not known here.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(std::io::Error),
@@ -58,7 +63,9 @@ impl ServeError {
     pub const fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Listen(_) | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
+            Self::Listen(_)
+                | Self::Budget(_)
+                | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
         )
     }
 }
@@ -116,6 +123,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         .map(|value| value.origin.to_string());
     let listener = http::bind(config.listen, &origin.unwrap_or_default()).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
+    let budgets = Budgets::new(&config.budgets)?;
     let mut ledger = open_ledger(config, now)?;
     let (wakes, inbox) = channel();
     let (stop, stopped) = watch::channel(false);
@@ -146,7 +154,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     parts.spawn(forward(persists, wakes.clone()));
     let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
     parts.spawn(http::serve(listener, surface, stopped));
-    let core = core(config, clock, ledger, shared, (changed, looked), &wakes);
+    let core = core(config, clock, (ledger, budgets), shared, (changed, looked), &wakes);
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("core".into())
@@ -179,7 +187,7 @@ impl Running {
 fn core(
     config: &Config,
     clock: &Clock,
-    ledger: Ledger,
+    (ledger, budgets): (Ledger, Budgets),
     shared: Arc<Shared>,
     (changed, looked): (watch::Sender<u64>, watch::Sender<bool>),
     wakes: &Sender<Wake>,
@@ -207,13 +215,14 @@ fn core(
         }
     }
     Core {
-        collector: Collector::new(&config.state_dir, home),
+        collector: Collector::new(&config.state_dir, home).with_prices(PriceSettings::of(config)),
         ledger,
         watcher,
         cadence,
         clock: clock.clone(),
         shared,
         changed,
+        budgets,
         keep_days: config.ledger.keep_days,
         looked,
     }

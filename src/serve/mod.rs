@@ -3,6 +3,7 @@
 //! One thread, the core, reads the sources and owns the ledger; everything that waits for the network runs on
 //! one asynchronous runtime. They share committed totals, and the core never waits for the network.
 
+mod budgets;
 mod collector;
 mod core;
 mod daemon;
@@ -11,7 +12,7 @@ mod logging;
 mod own_telemetry;
 mod state;
 
-pub use collector::{Collector, Progress, SOURCES, SourceHealth};
+pub use collector::{Collector, PriceSettings, Progress, SOURCES, SourceHealth};
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};

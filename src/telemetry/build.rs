@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::catalogue::{self as metrics, Metric, key};
-use super::process::ProcessState;
+use super::process::{BudgetState, ProcessState};
 use super::snapshot::{HistogramValue, Point, SeriesFacts, SharedAttributes, Snapshot, Value};
-use crate::ledger::{DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals};
-use crate::model::{RejectReason, UnixMs, UsageProvenance};
+use crate::ledger::{
+    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals,
+};
+use crate::model::{CostProvenance, NanoUsd, RejectReason, UnixMs, UsageProvenance};
 
 /// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
 /// its old total.
@@ -23,7 +25,7 @@ impl SnapshotBuilder {
     pub fn build(&mut self, totals: &Totals, process: &ProcessState, now: UnixMs) -> Snapshot {
         let known = self.attributes.len();
         self.attributes.extend(totals.labels[known..].iter().map(|labels| attributes(labels)));
-        let (mut tokens, mut durations, mut runs, mut wasted) = (vec![], vec![], vec![], vec![]);
+        let mut families: [Vec<Point>; SERIES_FAMILIES.len()] = Default::default();
         let mut idle = 0;
         for series in &totals.series {
             if now.since(series.changed) > IDLE_MS {
@@ -31,17 +33,10 @@ impl SnapshotBuilder {
                 continue;
             }
             let point = self.series_point(series);
-            match series.kind {
-                SeriesKind::Tokens(_) => tokens.push(point),
-                SeriesKind::Duration => durations.push(point),
-                SeriesKind::Runs(..) => runs.push(point),
-                SeriesKind::Wasted(..) => wasted.push(point),
-            }
+            let family = SERIES_FAMILIES.iter().position(|metric| std::ptr::eq(*metric, point.metric));
+            families[family.unwrap_or(0)].push(point);
         }
-        let mut points = tokens;
-        points.append(&mut durations);
-        points.append(&mut runs);
-        points.append(&mut wasted);
+        let mut points: Vec<Point> = families.into_iter().flatten().collect();
         job_points(totals, now, &mut points);
         Own { points: &mut points, totals }.all(process, idle);
         Snapshot {
@@ -69,19 +64,35 @@ impl SnapshotBuilder {
                 [Some((key::STATUS, status.as_str())), Some((key::TOKEN, kind.as_str()))],
                 Value::Counter(series.exported_total),
             ),
-            SeriesKind::Duration => {
-                let counts = series.histogram.as_ref().map_or_else(Vec::new, |h| h.exported.to_vec());
-                let value =
-                    HistogramValue { bounds: &DURATION_BOUNDS_MS, counts, sum: series.exported_total };
-                (&metrics::RUN_DURATION, [None, None], Value::Histogram(value))
+            SeriesKind::Cost(billing) => (
+                &metrics::COST,
+                [Some((key::BILLING, billing.as_str())), None],
+                Value::Dollars(series.exported_total),
+            ),
+            SeriesKind::WastedCost(status) => (
+                &metrics::WASTED_COST,
+                [Some((key::STATUS, status.as_str())), None],
+                Value::Dollars(series.exported_total),
+            ),
+            SeriesKind::Unpriced => {
+                (&metrics::UNPRICED_TOKENS, [None, None], Value::Gauge(to_f64(series.true_total)))
             }
+            SeriesKind::Duration => {
+                (&metrics::RUN_DURATION, [None, None], histogram(series, &DURATION_BOUNDS_MS))
+            }
+            SeriesKind::Context(kind) => (
+                &metrics::CONTEXT,
+                [Some((key::CONTEXT, kind.as_str())), None],
+                histogram(series, &CONTEXT_BOUNDS),
+            ),
         };
         Point {
             metric,
             shared: Arc::clone(&self.attributes[series.labels]),
             own,
             value,
-            series: Some(SeriesFacts {
+            // A gauge has no start, and no zero before it.
+            series: (series.kind != SeriesKind::Unpriced).then_some(SeriesFacts {
                 seq: series.seq,
                 start: series.start,
                 live: series.live,
@@ -89,6 +100,23 @@ impl SnapshotBuilder {
             }),
         }
     }
+}
+
+/// The families whose points are series of the ledger, in the order of the catalogue.
+static SERIES_FAMILIES: [&Metric; 8] = [
+    &metrics::TOKENS,
+    &metrics::COST,
+    &metrics::RUN_DURATION,
+    &metrics::CONTEXT,
+    &metrics::RUNS,
+    &metrics::WASTED_TOKENS,
+    &metrics::WASTED_COST,
+    &metrics::UNPRICED_TOKENS,
+];
+
+fn histogram(series: &Series, bounds: &'static [u64]) -> Value {
+    let counts = series.histogram.as_ref().map_or_else(Vec::new, |h| h.exported.to_vec());
+    Value::Histogram(HistogramValue { bounds, counts, sum: series.exported_total })
 }
 
 fn attributes(labels: &Labels) -> SharedAttributes {
@@ -172,6 +200,7 @@ impl Own<'_> {
         self.plain(&metrics::JOBS_OVERDUE, process.overdue_jobs);
         self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
         self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));
+        self.budgets(process);
         self.exports(process);
         let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
         self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
@@ -231,6 +260,37 @@ impl Own<'_> {
             let n = counters.provenance.get(&provenance).copied().unwrap_or(0);
             let own = [Some((key::PROVENANCE, provenance.as_str())), None];
             self.points.push(gauge(&metrics::RUNS_BY_PROVENANCE, none(), own, to_f64(n)));
+        }
+        for provenance in CostProvenance::ALL.into_iter().filter(|known| *known >= CostProvenance::LowerBound)
+        {
+            let nano = counters.cost.get(&provenance).copied().unwrap_or(0);
+            let own = [Some((key::PROVENANCE, provenance.as_str())), None];
+            self.points.push(gauge(&metrics::COST_BY_PROVENANCE, none(), own, to_f64(nano) / 1e9));
+        }
+    }
+
+    fn budgets(&mut self, process: &ProcessState) {
+        let rows: Vec<_> = process
+            .budgets
+            .iter()
+            .map(|budget| -> (SharedAttributes, _) {
+                (Arc::new([(key::BUDGET, budget.name.clone())]), budget)
+            })
+            .collect();
+        type Amount = fn(&BudgetState) -> f64;
+        let families: [(&'static Metric, Amount); 4] = [
+            (&metrics::BUDGET_LIMIT, |budget| budget.limit.as_usd()),
+            (&metrics::BUDGET_SPENT, |budget| budget.spent.as_usd()),
+            (&metrics::BUDGET_REMAINING, |budget| {
+                NanoUsd(budget.limit.0.saturating_sub(budget.spent.0)).as_usd()
+            }),
+            (&metrics::BUDGET_PROJECTED, |budget| budget.projected.as_usd()),
+        ];
+        for (metric, amount) in families {
+            for (shared, budget) in &rows {
+                let own = [Some((key::PERIOD, budget.period)), None];
+                self.points.push(gauge(metric, Arc::clone(shared), own, amount(budget)));
+            }
         }
     }
 

@@ -53,6 +53,14 @@ pub mod key {
     pub const OUTCOME: &str = "openclaw.outcome";
     /// How usage is known.
     pub const PROVENANCE: &str = "openclaw.provenance";
+    /// What the provider's dollars mean: `metered`, `subscription` or `local`.
+    pub const BILLING: &str = "openclaw.billing";
+    /// `used` or `limit`.
+    pub const CONTEXT: &str = "openclaw.context";
+    /// Name of a budget.
+    pub const BUDGET: &str = "openclaw.budget";
+    /// `day`, `week` or `month`.
+    pub const PERIOD: &str = "openclaw.period";
     /// Kind of store.
     pub const SOURCE: &str = "openclaw.source";
     /// Name of a push endpoint.
@@ -79,14 +87,26 @@ metrics! {
     TOKENS = Sum "openclaw.tokens", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::TOKEN],
         "Tokens consumed by scheduled runs, by disjoint kind.";
+    COST = Sum "openclaw.cost.usd", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::BILLING],
+        "What scheduled runs cost in US dollars, as far as it is known.";
     RUN_DURATION = Histogram "openclaw.run.duration_ms", "ms", &BASE,
         "Duration of scheduled runs in milliseconds.";
+    CONTEXT = Histogram "openclaw.context.tokens", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::CONTEXT],
+        "Context of scheduled runs in tokens: the prompt of each run's newest call, and the size of its model's context.";
     RUNS = Sum "openclaw.cron.runs", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
         "Finished scheduled runs by status and reason.";
     WASTED_TOKENS = Sum "openclaw.cron.wasted.tokens", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::TOKEN],
         "Tokens of scheduled runs that ended in an error or were never recorded: they bought nothing.";
+    WASTED_COST = Sum "openclaw.cron.wasted.cost.usd", "1",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS],
+        "US dollars of scheduled runs that ended in an error or were never recorded: they bought nothing.";
+    UNPRICED_TOKENS = Gauge "openclaw.usage.unpriced.tokens", "",
+        &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5]],
+        "Tokens whose model has no price in any source. Falls when one turns up.";
     JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
         "Start of the job's newest run, in seconds since the epoch.";
     JOB_LAST_SUCCESS = Gauge "openclaw.cron.job.last_success.timestamp", "s", JOB,
@@ -113,8 +133,10 @@ metrics! {
         "Pieces of input that could not be counted, by reason.";
     RUNS_BY_PROVENANCE = Gauge "openclaw.usage.runs", "", &[key::PROVENANCE],
         "Runs in the ledger by how their usage is known.";
+    COST_BY_PROVENANCE = Gauge "openclaw.usage.cost.usd", "", &[key::PROVENANCE],
+        "US dollars in the ledger by how they are known: reckoned by the gateway itself, by the price book, or at least that much.";
     COUNTER_EXCESS = Gauge "openclaw.usage.counter.excess", "", &[],
-        "Sum of what exported counters show above the truth after corrections downwards.";
+        "Tokens and runs that exported counters show above the truth after corrections downwards.";
     SERIES = Gauge "openclaw.usage.series", "", &[],
         "Series that the ledger holds for export.";
     SERIES_IDLE = Gauge "openclaw.usage.series.idle", "", &[],
@@ -127,6 +149,14 @@ metrics! {
         "What the ledger takes up on disk in bytes.";
     LEDGER_WRITABLE = Gauge "openclaw.usage.ledger.writable", "", &[],
         "1 while commits to the ledger succeed.";
+    BUDGET_LIMIT = Gauge "openclaw.usage.budget.limit.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars that may be spent in the budget's period.";
+    BUDGET_SPENT = Gauge "openclaw.usage.budget.spent.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars spent since the budget's period began.";
+    BUDGET_REMAINING = Gauge "openclaw.usage.budget.remaining.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars left of the budget; below 0 when it is overspent.";
+    BUDGET_PROJECTED = Gauge "openclaw.usage.budget.projected.usd", "", &[key::BUDGET, key::PERIOD],
+        "US dollars that will have been spent when the budget's period ends, by the rhythm of its jobs.";
     EXPORT_ATTEMPTS = Sum "openclaw.usage.export.attempts", "1", &[key::ENDPOINT],
         "Requests sent to an OTLP endpoint since this process started.";
     EXPORT_FAILURES = Sum "openclaw.usage.export.failures", "1", &[key::ENDPOINT, key::REASON],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{self, Kind, Metric, key};
 use super::names::{family, label, series};
 use super::process::ExportFailure;
-use crate::ledger::{DURATION_BOUNDS_MS, Outcome};
+use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, Outcome};
 use crate::model::{Reason, RejectReason, Status, TokenKind, UsageProvenance};
 
 /// Set to write the file instead of comparing it.
@@ -90,7 +90,12 @@ fn document() -> String {
         _ = writeln!(text, "| `{}` | {values} |", label(key));
     }
     _ = writeln!(text, "\n{RULES}");
-    _ = writeln!(text, "## Duration buckets\n\nUpper bounds in milliseconds: {}, +Inf.", bounds());
+    _ = writeln!(
+        text,
+        "## Buckets\n\nUpper bounds of durations in milliseconds: {}, +Inf.\n",
+        bounds(&DURATION_BOUNDS_MS)
+    );
+    _ = writeln!(text, "Of contexts in tokens: {}, +Inf.", bounds(&CONTEXT_BOUNDS));
     text
 }
 
@@ -133,7 +138,7 @@ fn list(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("`{}`", label(key))).collect::<Vec<_>>().join(", ")
 }
 
-fn labels() -> [(&'static str, String); 15] {
+fn labels() -> [(&'static str, String); 19] {
     let words = |words: Vec<&str>| words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
     let reasons = words(Reason::ALL.map(Reason::as_str).to_vec());
     let rejects = words(RejectReason::ALL.map(RejectReason::as_str).to_vec());
@@ -149,7 +154,20 @@ fn labels() -> [(&'static str, String); 15] {
         (key::STATUS, words(Status::ALL.map(Status::as_str).to_vec())),
         (key::REASON, format!("Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}.")),
         (key::OUTCOME, words(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect())),
-        (key::PROVENANCE, words(UsageProvenance::ALL.map(UsageProvenance::as_str).to_vec())),
+        (
+            key::PROVENANCE,
+            format!(
+                "Of usage: {}. Of cost: `recorded` by the gateway itself, `priced` by the price book, or a `lower_bound`.",
+                words(UsageProvenance::ALL.map(UsageProvenance::as_str).to_vec())
+            ),
+        ),
+        (
+            key::BILLING,
+            "What the dollars mean: `metered` are paid, `subscription` would have been, `local` cost nothing.".into(),
+        ),
+        (key::CONTEXT, "`used`: the prompt of a run's newest call. `limit`: what its model takes.".into()),
+        (key::BUDGET, "The budget's name in the configuration.".into()),
+        (key::PERIOD, "`day`, `week` or `month`, in the budget's time zone.".into()),
         (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`.".into()),
         (key::WATCH, "`events`, `poll`, or `none` before the first look.".into()),
         (key::ENDPOINT, "The endpoint's name in the configuration.".into()),
@@ -157,8 +175,8 @@ fn labels() -> [(&'static str, String); 15] {
     ]
 }
 
-fn bounds() -> String {
-    DURATION_BOUNDS_MS.map(|bound| bound.to_string()).join(", ")
+fn bounds(bounds: &[u64]) -> String {
+    bounds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn repository() -> PathBuf {

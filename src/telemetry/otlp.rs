@@ -114,6 +114,13 @@ fn data_point(point: &Point, stamp: UnixMs, process_start: UnixMs, zero: bool) -
             value: Some(integer(if zero { 0 } else { *total })),
             ..Default::default()
         }),
+        Value::Dollars(nano) => DataPoint::Number(NumberDataPoint {
+            attributes,
+            start_time_unix_nano: start,
+            time_unix_nano,
+            value: Some(number_data_point::Value::AsDouble(if zero { 0.0 } else { dollars(*nano) })),
+            ..Default::default()
+        }),
         Value::Gauge(value) => DataPoint::Number(NumberDataPoint {
             attributes,
             time_unix_nano,
@@ -149,6 +156,12 @@ fn histogram(
         explicit_bounds: value.bounds.iter().map(|bound| *bound as f64).collect(),
         ..Default::default()
     }
+}
+
+/// The only place where money becomes a float: doubles hold nano-dollars exactly up to nine million dollars.
+#[expect(clippy::cast_precision_loss, reason = "encoding")]
+const fn dollars(nano_usd: u64) -> f64 {
+    nano_usd as f64 / 1e9
 }
 
 fn integer(total: u64) -> number_data_point::Value {

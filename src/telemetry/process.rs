@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::UnixMs;
+use crate::model::{NanoUsd, UnixMs};
 
 /// Why an OTLP endpoint did not take a request: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +76,21 @@ pub struct SourceState {
     pub watch: Option<&'static str>,
 }
 
+/// How a budget stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetState {
+    /// Its name.
+    pub name: String,
+    /// `day`, `week` or `month`.
+    pub period: &'static str,
+    /// What may be spent.
+    pub limit: NanoUsd,
+    /// What was spent in the period that runs.
+    pub spent: NanoUsd,
+    /// What it will come to at the period's end.
+    pub projected: NanoUsd,
+}
+
 /// What only this process knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessState {
@@ -87,6 +102,8 @@ pub struct ProcessState {
     pub overdue_jobs: u64,
     /// Its push endpoints by name.
     pub endpoints: Vec<(String, EndpointStats)>,
+    /// Its budgets.
+    pub budgets: Vec<BudgetState>,
     /// Size of the ledger's file in bytes.
     pub ledger_bytes: u64,
     /// Whether the last commit succeeded.

@@ -76,12 +76,19 @@ fn sample(out: &mut String, point: &Point, format: Format, created: f64) {
     let labels = labels(point);
     match &point.value {
         Value::Counter(total) => line(out, &family, "_total", &labels, None, total),
+        Value::Dollars(nano) => line(out, &family, "_total", &labels, None, &dollars(*nano)),
         Value::Gauge(value) => line(out, &family, "", &labels, None, value),
         Value::Histogram(histogram) => buckets(out, &family, &labels, histogram, format),
     }
     if format == Format::OpenMetrics && point.metric.kind != Kind::Gauge {
         line(out, &family, "_created", &labels, None, &created);
     }
+}
+
+/// Returns an amount with all its digits, as a decimal number.
+fn dollars(nano_usd: u64) -> String {
+    let text = format!("{}.{:09}", nano_usd / 1_000_000_000, nano_usd % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn buckets(out: &mut String, family: &str, labels: &str, histogram: &HistogramValue, format: Format) {
@@ -172,6 +179,13 @@ mod tests {
     fn both_formats_render_the_same_families() {
         insta::assert_snapshot!("openmetrics", render(&snapshot(), Format::OpenMetrics));
         insta::assert_snapshot!("classic", render(&snapshot(), Format::Classic));
+    }
+
+    #[test]
+    fn dollars_keep_every_digit() {
+        for (nano, text) in [(0, "0"), (1, "0.000000001"), (205_171_000, "0.205171"), (3_000_000_000, "3")] {
+            assert_eq!(dollars(nano), text);
+        }
     }
 
     #[test]

@@ -50,18 +50,14 @@ impl Fixture {
     ///
     /// A database, where there is one, holds what earlier versions wrote to logs as well.
     pub fn record_sums(&self) -> RecordSums {
-        let database = self.state_dir().join("state/openclaw.sqlite");
-        let records = if database.is_file() {
-            records_of_database(&database)
-        } else {
-            records_of_logs(&self.state_dir())
-        };
         let mut sums = RecordSums { logs: 0, records: 0, input: 0, output: 0 };
         let (mut keys, mut jobs) = (BTreeSet::new(), BTreeSet::new());
-        for text in records {
-            let record: Value = serde_json::from_str(&text).expect("a run record is JSON");
+        for record in self.records() {
             let job = record["jobId"].as_str().expect("jobId").to_owned();
-            assert!(keys.insert((job.clone(), record["runAtMs"].as_u64())), "two records of one run: {text}");
+            assert!(
+                keys.insert((job.clone(), record["runAtMs"].as_u64())),
+                "two records of one run: {record}"
+            );
             jobs.insert(job);
             sums.records += 1;
             sums.input += record["usage"]["input_tokens"].as_u64().unwrap_or(0);
@@ -69,6 +65,39 @@ impl Fixture {
         }
         sums.logs = jobs.len() as u64;
         sums
+    }
+
+    /// All run records. A database is opened by an ordinary connection, which takes up a log beside it: whoever wants
+    /// the files as they were recorded unpacks them again.
+    pub fn records(&self) -> Vec<Value> {
+        let database = self.database();
+        let records = if database.is_file() {
+            records_of_database(&database)
+        } else {
+            records_of_logs(&self.state_dir())
+        };
+        let parse = |text: &String| serde_json::from_str(text).expect("a run record is JSON");
+        records.iter().map(parse).collect()
+    }
+
+    /// What the provider billed.
+    pub fn truth(&self) -> Value {
+        let text = fs::read_to_string(self.path("truth.json")).expect("truth.json");
+        serde_json::from_str(&text).expect("truth.json is JSON")
+    }
+
+    /// Where the gateway's database is, from 2026.6.1 on.
+    pub fn database(&self) -> PathBuf {
+        self.state_dir().join("state/openclaw.sqlite")
+    }
+
+    /// Takes the sessions away, so that runs are known by their records alone.
+    pub fn without_sessions(self) -> Self {
+        let agents = self.state_dir().join("agents");
+        if agents.is_dir() {
+            fs::remove_dir_all(&agents).expect("the agents' directory can be removed");
+        }
+        self
     }
 }
 

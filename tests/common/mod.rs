@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod fixtures;
+pub mod foreign;
 pub mod gateway;
 pub mod http;
 pub mod process;

@@ -1,5 +1,6 @@
 //! The machine's own clock, which real servers live by: their stamps are held against it, and their readiness
-//! is waited for in it. Deliberately absent: a wait for a length of time; one waits for a condition.
+//! is waited for in it, and a simulated writer keeps its rhythm by it. Deliberately absent: a wait for a length of time
+//! where there is a condition to wait for.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -31,4 +32,29 @@ pub fn now_ms() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "the patience with a real server is real time")]
 fn instant() -> Instant {
     Instant::now()
+}
+
+/// A writer's own rhythm, and how long its steps take.
+pub struct Pace {
+    step: Duration,
+    due: Instant,
+}
+
+impl Pace {
+    pub fn new(per_second: u32) -> Self {
+        Self { step: Duration::from_secs(1) / per_second, due: instant() }
+    }
+
+    /// Waits for the next beat. What took too long is not caught up with.
+    pub fn next(&mut self) {
+        self.due = (self.due + self.step).max(instant());
+        thread::sleep(self.due.saturating_duration_since(instant()));
+    }
+
+    /// How long the step takes, in microseconds.
+    pub fn micros(&self, step: impl FnOnce()) -> u64 {
+        let begin = instant();
+        step();
+        u64::try_from(begin.elapsed().as_micros()).expect("a time in microseconds")
+    }
 }

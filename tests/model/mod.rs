@@ -1,9 +1,14 @@
-//! Random sequences of all that can happen to run logs and ledger, against a model of ten lines.
+//! Random sequences of all that can happen to run logs, databases and ledger, against a model of a few lines.
 //!
 //! `OPENCLAW_USAGE_MODEL_SEQUENCES=10000` runs the long form, `OPENCLAW_USAGE_MODEL_SEED=7` begins at that seed.
 //! A sequence that fails is shrunk and printed with its seed; the seed then belongs in [`ONCE_FAILED`].
 
+mod daemon;
+mod database;
+mod logs;
+mod look;
 mod op;
+mod stores;
 mod truth;
 mod world;
 
@@ -16,8 +21,19 @@ use world::{JOBS, World};
 /// Sequences of an ordinary `cargo test`.
 const SEQUENCES: u64 = 200;
 
-/// Seeds that found a defect once.
-const ONCE_FAILED: [u64; 7] = [5, 12, 19, 42, 88, 216, 296];
+/// Seeds that found a defect once, of sequences without databases and of those with them.
+const ONCE_FAILED: [(u64, bool); 10] = [
+    (5, false),
+    (12, false),
+    (19, false),
+    (42, false),
+    (88, false),
+    (216, false),
+    (296, false),
+    (57, true),
+    (549, true),
+    (1310, true),
+];
 
 #[test]
 fn every_run_that_was_readable_counts_exactly_once() {
@@ -32,7 +48,7 @@ fn every_run_that_was_readable_counts_exactly_once() {
             if seed >= end || failed.len() >= 3 {
                 return failed;
             }
-            failed.extend(check(seed).err());
+            failed.extend(check(seed, true).err());
         }
     };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -45,15 +61,15 @@ fn every_run_that_was_readable_counts_exactly_once() {
 
 #[test]
 fn what_failed_once_stays_mended() {
-    for seed in ONCE_FAILED {
-        check(seed).unwrap_or_else(|failed| panic!("{failed}"));
+    for (seed, databases) in ONCE_FAILED {
+        check(seed, databases).unwrap_or_else(|failed| panic!("{failed}"));
     }
 }
 
 /// Runs one sequence; `Err` tells the shortest form of it that still fails.
-fn check(seed: u64) -> Result<(), String> {
-    let mut ops = sequence(seed, JOBS);
-    let Err(mut why) = run(seed, &ops) else { return Ok(()) };
+fn check(seed: u64, databases: bool) -> Result<(), String> {
+    let mut ops = sequence(seed, JOBS, databases);
+    let Err(mut why) = run((seed, databases), &ops) else { return Ok(()) };
     // Twice, since an operation may only become superfluous with another.
     for at in (0..ops.len()).rev().chain((0..ops.len()).rev()) {
         let mut shorter = ops.clone();
@@ -61,7 +77,7 @@ fn check(seed: u64) -> Result<(), String> {
             continue;
         }
         shorter.remove(at);
-        if let Err(other) = run(seed, &shorter) {
+        if let Err(other) = run((seed, databases), &shorter) {
             (ops, why) = (shorter, other);
         }
     }
@@ -69,9 +85,9 @@ fn check(seed: u64) -> Result<(), String> {
     Err(format!("seed {seed}: {why}\n{}", ops.join("\n")))
 }
 
-fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
+fn run((seed, databases): (u64, bool), ops: &[Op]) -> Result<(), String> {
     let all = || {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, databases);
         ops.iter().try_for_each(|op| world.go(op))?;
         world.finish()
     };

@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+pub use super::database::Database;
+
 /// One thing that happens. `job` is an index into the gateway's jobs.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -85,6 +87,8 @@ pub enum Op {
     Clock {
         step_ms: i64,
     },
+    /// What happens to the gateway's database and its version.
+    Database(Database),
 }
 
 /// What happens to `jobs.json`.
@@ -96,20 +100,23 @@ pub enum JobList {
 }
 
 /// Every batch that holds a run touches each of these.
-const TABLES: [&str; 5] = ["run", "series", "position", "counter", "job"];
+pub const TABLES: [&str; 5] = ["run", "series", "position", "counter", "job"];
 
 const HOUR_MS: i64 = 3_600_000;
 const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
 
-/// Draws a sequence.
-pub fn sequence(seed: u64, jobs: usize) -> Vec<Op> {
+/// Draws a sequence; without databases the one that a seed stood for before there were any.
+pub fn sequence(seed: u64, jobs: usize, databases: bool) -> Vec<Op> {
     let mut rng = Rng::with_seed(seed);
     let length = rng.usize(40..80);
-    (0..length).map(|_| draw(&mut rng, jobs)).collect()
+    (0..length).map(|_| draw(&mut rng, jobs, databases)).collect()
 }
 
-fn draw(rng: &mut Rng, jobs: usize) -> Op {
+fn draw(rng: &mut Rng, jobs: usize, databases: bool) -> Op {
     let job = rng.usize(..jobs);
+    if databases && rng.u8(..100) < 45 {
+        return Op::Database(Database::draw(rng, jobs));
+    }
     match rng.u32(..1000) {
         0..250 => Op::Runs { job, count: if rng.u8(..4) == 0 { rng.usize(2..16) } else { 1 } },
         250..290 => Op::Torn { job, cut: if rng.bool() { rng.usize(..30) } else { rng.usize(30..900) } },

@@ -1,6 +1,6 @@
 //! The simulated gateway's directory, the real collector and the real ledger on disk, held against the model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use openclaw_usage::demo::{Gateway, Generation, Options, Torn};
 use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, Opened, Origin, Outcome};
-use openclaw_usage::model::UnixMs;
+use openclaw_usage::model::{TokenKind, UnixMs};
 use openclaw_usage::serve::Collector;
 use openclaw_usage::telemetry::{ProcessState, SnapshotBuilder};
 use tempfile::TempDir;
 
-use super::op::{JobList, Op};
-use super::truth::{Sums, Truth};
+use super::look::Seen;
+use super::op::{Database, Op};
+use super::stores::Stores;
+use super::truth::{Truth, exported_sums, label_of};
 
 pub const JOBS: usize = 3;
 const DAY_MS: i64 = 86_400_000;
@@ -30,37 +32,41 @@ struct Saved {
     truth: Truth,
     exported: Exported,
     failing: bool,
+    seen: Option<Seen>,
 }
 
 pub struct World {
-    folder: TempDir,
-    ledger_folder: TempDir,
-    gateway: Gateway,
-    jobs: Vec<String>,
-    job_list: Vec<u8>,
-    collector: Collector,
-    ledger: Option<Ledger>,
-    ledgers: u32,
-    now: UnixMs,
-    stamps: u64,
+    pub(super) folder: TempDir,
+    pub(super) ledger_folder: TempDir,
+    pub(super) gateway: Gateway,
+    pub(super) jobs: Vec<String>,
+    pub(super) job_list: Vec<u8>,
+    pub(super) collector: Collector,
+    pub(super) ledger: Option<Ledger>,
+    pub(super) ledgers: u32,
+    pub(super) now: UnixMs,
+    pub(super) stamps: u64,
     /// What is counted.
-    truth: Truth,
+    pub(super) truth: Truth,
     /// What of it is shown: after a sweep that failed, nothing new before one goes through.
-    shown: Truth,
-    caught_up: bool,
-    exported: Exported,
+    pub(super) shown: Truth,
+    pub(super) caught_up: bool,
+    pub(super) exported: Exported,
     /// Lives as long as the process: it remembers labels.
-    snapshots: SnapshotBuilder,
+    pub(super) snapshots: SnapshotBuilder,
     /// Unfinished records, each with the unfinished line that its writing left.
-    torn: Vec<(Torn, Vec<u8>)>,
-    backups: HashMap<usize, Vec<u8>>,
+    pub(super) torn: Vec<(Torn, Vec<u8>)>,
+    pub(super) backups: HashMap<usize, Vec<u8>>,
     saved: Option<Saved>,
-    failing: bool,
-    away: bool,
+    pub(super) failing: bool,
+    pub(super) away: bool,
+    pub(super) stores: Stores,
+    /// The database as it was when it was last read.
+    pub(super) seen: Option<Seen>,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, databases: bool) -> Self {
         // Mostly in memory, where a rename waits for no disk; a disk's file system reuses inodes at once.
         let folder =
             if seed.is_multiple_of(8) { TempDir::new().expect("a temporary directory") } else { in_memory() };
@@ -71,7 +77,7 @@ impl World {
             jobs: JOBS,
             generation,
             max_bytes: 3_000,
-            keep_lines: 12,
+            keep_lines: if databases && seed.is_multiple_of(5) { 3 } else { 12 },
             failure_percent: 30,
             churn: false,
             ..Options::default()
@@ -102,6 +108,8 @@ impl World {
             saved: None,
             failing: false,
             away: false,
+            stores: Stores::new(),
+            seen: None,
         }
     }
 
@@ -119,21 +127,17 @@ impl World {
             Op::Checkpoint => {
                 let ledger = self.copy_ledger();
                 let (truth, exported, failing) = (self.truth.clone(), self.exported.clone(), self.failing);
-                self.saved = Some(Saved { ledger, truth, exported, failing });
+                self.saved = Some(Saved { ledger, truth, exported, failing, seen: self.seen });
                 Ok(())
             }
             Op::PowerLoss => {
                 let Some(saved) = self.saved.take() else { return Ok(()) };
                 (self.truth, self.exported, self.failing) = (saved.truth, saved.exported, saved.failing);
+                self.seen = saved.seen;
                 self.go_on_with(&saved.ledger)
             }
             Op::DiskFails { table } => {
-                if !self.failing {
-                    self.execute(&format!(
-                        "CREATE TRIGGER disk BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'disk'); END"
-                    ));
-                    self.failing = true;
-                }
+                self.break_disk(table);
                 Ok(())
             }
             Op::DiskHeals => {
@@ -156,6 +160,12 @@ impl World {
                 }
                 Ok(())
             }
+            Op::Database(Database::Look) => self.look_at_database(),
+            Op::Database(op) => {
+                self.change_database(op);
+                Ok(())
+            }
+            Op::Runs { .. } if self.stores.is_busy() => Ok(()),
             _ if self.away => Ok(()),
             _ => {
                 self.write(op);
@@ -168,139 +178,25 @@ impl World {
     pub fn finish(&mut self) -> Result<(), String> {
         self.heal();
         self.go(&Op::DirectoryReturns)?;
+        self.change_database(&Database::Start);
         self.sweep()?;
         let summary = LedgerReader::open(self.ledger().path()).and_then(|reader| reader.summary());
         let summary = summary.map_err(|error| error.to_string())?;
-        let expected = self.truth.sums();
-        let token = |kind| expected.tokens.get(kind).copied().unwrap_or(0);
-        let (held, wanted) = (
-            (summary.runs, summary.tokens),
-            (expected.runs.values().sum(), [token("input"), token("output"), 0, 0]),
-        );
+        let expected = self.truth.sums(|_| String::new());
+        let sum = |what: &str| expected.get(&(String::new(), what.to_owned())).copied().unwrap_or(0);
+        let tokens = TokenKind::ALL.map(|kind| sum(&format!("tokens {}", kind.as_str())));
+        let (held, wanted) = ((summary.runs, summary.tokens), (self.truth.runs(), tokens));
         equal("runs and tokens that a reader finds", &held, &wanted)
-    }
-
-    /// Does something to the files that the gateway writes.
-    fn write(&mut self, op: &Op) {
-        let now = self.now;
-        let job = match *op {
-            Op::Runs { job, count } => {
-                for _ in 0..count {
-                    self.gateway.run_now(&self.jobs[job], now).expect("a run");
-                }
-                job
-            }
-            Op::Torn { job, cut } => {
-                let torn = self.gateway.append_torn(&self.jobs[job], cut, now).expect("a torn record");
-                let line = self.last_line(job);
-                self.torn.push((torn, line));
-                job
-            }
-            Op::NoNewline { job } => {
-                let torn = self.gateway.append_without_newline(&self.jobs[job], now);
-                let line = self.last_line(job);
-                self.torn.push((torn.expect("a record without its newline"), line));
-                job
-            }
-            Op::Complete { which } => {
-                if self.torn.is_empty() {
-                    return;
-                }
-                let (torn, line) = self.torn.remove(which % self.torn.len());
-                let job = self.jobs.iter().position(|id| *id == torn.run().job_id).expect("a job of ours");
-                let last = self.last_line(job);
-                // The beginning of one record and the end of another would make a third that nobody wrote.
-                if !last.is_empty() && last != line {
-                    return;
-                }
-                self.gateway.complete_torn(torn).expect("the rest of a record");
-                job
-            }
-            Op::Garbage { job, ref bytes } => self.append(job, bytes),
-            Op::Oversized { job, ended } => {
-                let mut line = vec![b'x'; (1 << 20) + 1];
-                line.extend(ended.then_some(b'\n'));
-                self.append(job, &line)
-            }
-            Op::Recreate { job } => {
-                let content = self.backups.get(&job).cloned().unwrap_or_default();
-                self.gateway.writer().recreate(&self.jobs[job], &content).expect("a new file");
-                job
-            }
-            Op::SwapDirectory => {
-                self.gateway.writer().swap_runs_dir().expect("a swapped directory");
-                (0..JOBS).for_each(|job| self.stamp(job));
-                return;
-            }
-            Op::DirectoryGoes => {
-                fs::rename(self.runs_dir(), self.away_dir()).expect("the directory goes");
-                self.away = true;
-                return;
-            }
-            Op::Prune { job }
-            | Op::Truncate { job }
-            | Op::Delete { job }
-            | Op::Backup { job }
-            | Op::Overwrite { job }
-            | Op::Migrate { job } => {
-                if !self.path(job).exists() {
-                    return;
-                }
-                self.change(op, job);
-                job
-            }
-            ref other => unreachable!("{other:?} writes no run log"),
-        };
-        self.stamp(job);
-    }
-
-    /// Does something to a log that is there.
-    fn change(&mut self, op: &Op, job: usize) {
-        let path = self.path(job);
-        let (writer, id) = (self.gateway.writer(), &self.jobs[job]);
-        match op {
-            Op::Prune { .. } => writer.prune(id).expect("a prune"),
-            Op::Truncate { .. } => writer.truncate(id).expect("an emptied log"),
-            Op::Delete { .. } => writer.delete(id).expect("a deleted log"),
-            Op::Migrate { .. } => writer.rename_migrated(id).expect("a renamed log"),
-            Op::Overwrite { .. } => {
-                fs::write(&path, self.backups.get(&job).cloned().unwrap_or_default())
-                    .expect("an overwritten log");
-            }
-            _ => _ = self.backups.insert(job, fs::read(&path).expect("a log")),
-        }
-    }
-
-    /// Returns what stands in a log behind its last newline.
-    fn last_line(&mut self, job: usize) -> Vec<u8> {
-        let content = fs::read(self.path(job)).unwrap_or_default();
-        content.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()
-    }
-
-    fn append(&mut self, job: usize, bytes: &[u8]) -> usize {
-        self.gateway.writer().append_raw(&self.jobs[job], bytes).expect("an append");
-        job
     }
 
     /// Gives a log a time of change of the simulated clock that no log had before: two changes within one tick
     /// of a real clock could not be told apart.
-    fn stamp(&mut self, job: usize) {
+    pub(super) fn stamp(&mut self, job: usize) {
         self.stamps += 1;
         let ms = u64::try_from(self.now.0).expect("a time after 1970");
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(ms) + Duration::from_nanos(self.stamps);
         if let Ok(file) = File::options().append(true).open(self.path(job)) {
             file.set_modified(at).expect("a time of change");
-        }
-    }
-
-    fn write_jobs(&self, list: JobList) {
-        let path = self.folder.path().join("state/cron/jobs.json");
-        match list {
-            JobList::Whole => fs::write(path, &self.job_list).expect("jobs.json"),
-            JobList::HalfWritten => {
-                fs::write(path, &self.job_list[..self.job_list.len() / 2]).expect("half of jobs.json");
-            }
-            JobList::Missing => _ = fs::remove_file(path),
         }
     }
 
@@ -316,7 +212,7 @@ impl World {
                 }
             }
             Err(error) if !self.failing => return Err(format!("a look failed: {error}")),
-            Err(_) => {}
+            Err(_) => self.fail(),
         }
         self.compare()
     }
@@ -328,13 +224,15 @@ impl World {
                 for entry in fs::read_dir(self.runs_dir()).into_iter().flatten() {
                     self.see(&entry.expect("an entry").path());
                 }
+                self.see_database();
                 self.shown = self.truth.clone();
                 self.caught_up = true;
             }
             Err(error) if !self.failing => return Err(format!("a sweep failed: {error}")),
-            Err(_) => self.caught_up = false,
+            Err(_) => self.fail(),
         }
-        self.compare()
+        self.compare()?;
+        self.healthy()
     }
 
     /// The model looks at a file.
@@ -347,15 +245,25 @@ impl World {
     }
 
     /// The totals are the model's, no counter has fallen and no start time has changed.
-    fn compare(&mut self) -> Result<(), String> {
+    /// A look failed, on a disk that fails.
+    pub(super) fn fail(&mut self) {
+        self.caught_up = false;
+        self.truth.doubt_rejects();
+    }
+
+    pub(super) fn compare(&mut self) -> Result<(), String> {
         let totals = self.ledger().totals();
         let totals = totals.lock().expect("totals");
-        let expected = self.shown.sums();
-        equal("what is exported", &Sums::of(&totals), &expected)?;
-        let inserted = totals.counters.outcomes.get(&Outcome::Inserted).copied().unwrap_or(0);
-        equal("records said to be inserted", &inserted, &expected.runs.values().sum())?;
+        let label = |id: &str| label_of(&totals, id);
+        equal("what is exported", &exported_sums(&totals), &self.shown.sums(label))?;
+        let outcome = |outcome| totals.counters.outcomes.get(&outcome).copied().unwrap_or(0);
+        equal("records said to be inserted", &outcome(Outcome::Inserted), &self.shown.runs())?;
+        equal("records said to contradict", &outcome(Outcome::Conflict), &0)?;
+        self.shown.compare_counters(&totals.counters)?;
         let jobs = totals.jobs.iter().filter(|job| job.last_run.is_some()).count();
         equal("jobs said to have run", &jobs, &self.shown.jobs())?;
+        let kinds: BTreeSet<_> = totals.series.iter().map(|one| (one.labels, one.kind)).collect();
+        equal("series of different labels or kinds", &kinds.len(), &totals.series.len())?;
         let snapshot = self.snapshots.build(&totals, &ProcessState::default(), self.now);
         for point in &snapshot.points {
             let Some(facts) = point.series.filter(|facts| facts.seq > 0) else { continue };
@@ -379,74 +287,15 @@ impl World {
         Ok(())
     }
 
-    fn ledger(&self) -> &Ledger {
-        self.ledger.as_ref().expect("an open ledger")
-    }
-
-    fn restart(&mut self) -> Result<(), String> {
-        let path = self.ledger().path().to_path_buf();
-        self.go_on_with(&path)
-    }
-
-    fn go_on_with(&mut self, path: &Path) -> Result<(), String> {
-        self.ledger = None;
-        let opened = open(path, self.now);
-        equal("origin of the ledger", &opened.origin, &Origin::Existing)?;
-        self.ledger = Some(opened.ledger);
-        self.snapshots = SnapshotBuilder::default();
-        self.shown = self.truth.clone();
-        self.caught_up = true;
-        self.collector = Collector::new(&self.folder.path().join("state"), None);
-        self.compare()
-    }
-
-    /// Copies the ledger as it lies on disk at this moment, while it is open.
-    fn copy_ledger(&mut self) -> PathBuf {
-        self.ledgers += 1;
-        let copy = ledger_path(self.ledger_folder.path(), self.ledgers);
-        fs::create_dir_all(copy.parent().expect("a parent")).expect("a directory");
-        for suffix in ["", "-wal", ".lock"] {
-            let from = beside(self.ledger().path(), suffix);
-            if from.exists() {
-                fs::copy(&from, beside(&copy, suffix)).expect("a copy of the ledger");
-            }
-        }
-        copy
-    }
-
-    fn delete_ledger(&mut self, log_too: bool) -> Result<(), String> {
-        let path = self.ledger().path().to_path_buf();
-        fs::remove_file(&path).expect("a deleted ledger");
-        if log_too {
-            // It is not there before the first commit of a connection.
-            _ = fs::remove_file(beside(&path, "-wal"));
-        }
-        let restored = self.ledger.as_mut().expect("an open ledger").restore_if_deleted();
-        equal("restored", &restored.map_err(|error| error.to_string()), &Ok(true))?;
-        self.compare()
-    }
-
-    fn heal(&mut self) {
-        if self.failing {
-            self.execute("DROP TRIGGER disk");
-            self.failing = false;
-        }
-    }
-
-    fn execute(&self, sql: &str) {
-        let other = rusqlite::Connection::open(self.ledger().path()).expect("a second connection");
-        other.execute_batch(sql).expect("a change of the schema");
-    }
-
-    fn path(&mut self, job: usize) -> PathBuf {
+    pub(super) fn path(&mut self, job: usize) -> PathBuf {
         self.gateway.writer().path(&self.jobs[job])
     }
 
-    fn runs_dir(&self) -> PathBuf {
+    pub(super) fn runs_dir(&self) -> PathBuf {
         self.folder.path().join("state/cron/runs")
     }
 
-    fn away_dir(&self) -> PathBuf {
+    pub(super) fn away_dir(&self) -> PathBuf {
         self.folder.path().join("state/cron/elsewhere")
     }
 }
@@ -458,20 +307,20 @@ fn in_memory() -> TempDir {
     folder.expect("a temporary directory")
 }
 
-fn open(path: &Path, now: UnixMs) -> Opened {
+pub(super) fn open(path: &Path, now: UnixMs) -> Opened {
     Ledger::open(path, &LEDGER, now).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn ledger_path(folder: &Path, number: u32) -> PathBuf {
+pub(super) fn ledger_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("ledger-{number}")).join("ledger.sqlite")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, expected: &T) -> Result<(), String> {
+pub(super) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, expected: &T) -> Result<(), String> {
     if is == expected { Ok(()) } else { Err(format!("{what}: is {is:?}, expected {expected:?}")) }
 }

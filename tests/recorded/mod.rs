@@ -1,11 +1,15 @@
 //! Recorded state directories, replayed: what is counted is what their records hold.
 //!
-//! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `privacy`: what of a
-//! record never leaves it.
+//! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `stores`: recordings whose
+//! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `billed`:
+//! what the provider billed, and how much of it records can show. `privacy`: what of a record never leaves it.
 
+mod billed;
 mod privacy;
 mod prune;
 mod replay;
+mod stores;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,6 +24,9 @@ use tempfile::TempDir;
 const NOW: UnixMs = UnixMs(1_795_300_000_000);
 
 const RECORDINGS: [&str; 5] = ["2026.2.17", "2026.5.28", "stage1-5.28", "cut-2026.2.17", "cut-2026.5.28"];
+
+/// Those whose records are in a database.
+const DATABASES: [&str; 5] = ["2026.6.11", "live-2026.6.11", "2026.9.6", "stage2-6.11", "stage3-9.6"];
 
 /// A collector on a state directory, with a ledger of its own.
 struct Counting {
@@ -63,6 +70,11 @@ impl Counting {
         self.collector.look(self.ledger.as_mut().expect("an open ledger"), name, NOW).expect("a look");
     }
 
+    fn look_at_database(&mut self) {
+        let ledger = self.ledger.as_mut().expect("an open ledger");
+        self.collector.look_at_database(ledger, NOW).expect("a look at the database");
+    }
+
     fn totals(&self) -> Totals {
         let totals = self.ledger.as_ref().expect("an open ledger").totals();
         let totals = totals.lock().expect("totals");
@@ -87,7 +99,7 @@ fn exported_by_job(totals: &Totals) -> BTreeMap<String, Counted> {
             SeriesKind::Tokens(TokenKind::Input) => counted.1 += series.exported_total,
             SeriesKind::Tokens(TokenKind::Output) => counted.2 += series.exported_total,
             SeriesKind::Tokens(_) => panic!("no record of these versions tells cache tokens"),
-            SeriesKind::Wasted(..) | SeriesKind::Duration => {}
+            _ => {}
         }
     }
     jobs

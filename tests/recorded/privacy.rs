@@ -5,6 +5,7 @@ use std::fs;
 
 use openclaw_usage::telemetry::text::{Format, render};
 use openclaw_usage::telemetry::{ProcessState, SnapshotBuilder};
+use rusqlite::Connection;
 use serde_json::Value;
 
 use super::*;
@@ -36,10 +37,40 @@ fn gather(value: &Value, key: &str, private: &mut BTreeSet<String>) {
     }
 }
 
+/// Columns likewise, in every table that has one of these names.
+const PRIVATE_COLUMNS: [&str; 17] = [
+    "summary",
+    "error",
+    "diagnostics_summary",
+    "delivery_error",
+    "terminal_summary",
+    "session_id",
+    "session_key",
+    "child_session_key",
+    "requester_session_key",
+    "run_id",
+    "payload_message",
+    "delivery_to",
+    "last_error",
+    "description",
+    "message",
+    "owner_key",
+    "schedule_identity",
+];
+
+/// Columns that hold JSON.
+const RECORDS: [&str; 4] = ["entry_json", "detail_json", "job_json", "state_json"];
+
 /// All private texts of a recording.
 fn private_texts(fixture: &Fixture) -> BTreeSet<String> {
     let mut private = BTreeSet::new();
+    if fixture.database().is_file() {
+        gather_database(&Connection::open(fixture.database()).expect("the database"), &mut private);
+    }
     let cron = fixture.state_dir().join("cron");
+    if !cron.join("jobs.json").is_file() {
+        return private;
+    }
     for file in [cron.join("jobs.json"), fixture.state_dir().join("openclaw.json")] {
         let text = fs::read_to_string(&file).expect("a file of the gateway");
         gather(&serde_json::from_str(&text).expect("JSON"), "", &mut private);
@@ -52,14 +83,58 @@ fn private_texts(fixture: &Fixture) -> BTreeSet<String> {
     private
 }
 
+fn gather_database(database: &Connection, private: &mut BTreeSet<String>) {
+    for table in ["cron_run_logs", "task_runs", "cron_jobs"] {
+        let Ok(mut query) = database.prepare(&format!("SELECT * FROM {table}")) else { continue };
+        let columns: Vec<String> = query.column_names().map(str::to_owned).collect();
+        let mut rows = query.query([]).expect("the rows of a table");
+        while let Some(row) = rows.next().expect("a row") {
+            for (at, column) in columns.iter().enumerate() {
+                let Ok(text) = row.get::<_, String>(at) else { continue };
+                if RECORDS.contains(&column.as_str()) {
+                    gather(&serde_json::from_str(&text).expect("a record is JSON"), "", private);
+                } else if PRIVATE_COLUMNS.contains(&column.as_str()) && text.len() >= 8 {
+                    private.insert(text);
+                }
+            }
+        }
+    }
+}
+
+/// Rows that become rejects, which keep a sample of where they were: not JSON, impossible, and too long.
+fn spoil(database: &Path) {
+    let database = Connection::open(database).expect("the database");
+    let logs = database.prepare("SELECT entry_json FROM cron_run_logs").is_ok();
+    let (table, id, record) =
+        if logs { ("cron_run_logs", "seq", "entry_json") } else { ("task_runs", "task_id", "detail_json") };
+    let sound = if logs { "TRUE" } else { "runtime = 'cron' AND detail_json ->> '$.kind' = 'cron-run'" };
+    for (number, bad) in [
+        "'{\"torn\":\"s3cr3t'".to_owned(),
+        format!("json_set({record}, '$.runAtMs', 5, '$.summary', 's3cr3t')"),
+        format!("json_set({record}, '$.summary', hex(zeroblob(1048576)) || 's3cr3t')"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        database
+            .execute_batch(&format!(
+                "CREATE TEMP TABLE bad AS SELECT * FROM {table} WHERE {sound} LIMIT 1;
+                 UPDATE bad SET {id} = 's3cr3t{number}', {record} = {bad};
+                 INSERT INTO {table} SELECT * FROM bad; DROP TABLE bad"
+            ))
+            .expect("a row to spoil");
+    }
+}
+
 fn holds(bytes: &[u8], text: &str) -> bool {
     memchr::memmem::find(bytes, text.as_bytes()).is_some()
 }
 
 #[test]
 fn no_content_reaches_the_ledger_or_the_metrics() {
-    for name in RECORDINGS {
+    for name in RECORDINGS.iter().chain(&DATABASES) {
         let fixture = Fixture::unpack(name);
+        let is_database = fixture.database().is_file();
         let mut private = private_texts(&fixture);
         assert!(private.len() > 20, "{name}: {private:?}");
         assert!(
@@ -67,15 +142,20 @@ fn no_content_reaches_the_ledger_or_the_metrics() {
         );
         private.extend(["s3cr3t", "Mock report", "mock upstream exploded", "127.0.0.1"].map(str::to_owned));
         // Rejects keep a sample of where they were: lines that are not JSON, not a run, and impossible.
+        if is_database {
+            spoil(&fixture.database());
+        }
         let runs = fixture.state_dir().join("cron/runs");
         let bad = "{\"torn\":\"s3cr3t\n{\"s3cr3t\":\"s3cr3t\"}\n\
              {\"ts\":5,\"jobId\":\"s3cr3t\",\"action\":\"finished\",\"runAtMs\":5,\"summary\":\"s3cr3t\"}\n";
+        fs::create_dir_all(&runs).expect("cron/runs");
         fs::write(runs.join("bad.jsonl"), bad).expect("a log");
 
         let mut counting = Counting::of(&fixture.state_dir());
         counting.sweep();
         let totals = counting.totals();
-        assert_eq!(totals.counters.rejects.values().sum::<u64>(), 3);
+        let rejects = if is_database { 6 } else { 3 };
+        assert_eq!(totals.counters.rejects.values().sum::<u64>(), rejects, "{name}");
         let snapshot = SnapshotBuilder::default().build(&totals, &ProcessState::default(), NOW);
         let pages = [Format::OpenMetrics, Format::Classic].map(|format| render(&snapshot, format));
         let log = fs::read(counting.folder.path().join("ledger.sqlite-wal")).expect("the write-ahead log");

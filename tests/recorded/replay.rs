@@ -66,7 +66,7 @@ fn equals_the_records(name: &str, fixture: &Fixture, counting: &Counting) {
 #[test]
 fn a_recording_counts_at_once_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = Fixture::unpack(name).without_sessions();
         let mut counting = Counting::of(&fixture.state_dir());
         counting.sweep();
         equals_the_records(name, &fixture, &counting);
@@ -80,7 +80,7 @@ fn a_recording_counts_at_once_what_its_records_hold() {
 #[test]
 fn a_recording_counts_line_by_line_what_its_records_hold() {
     for name in RECORDINGS {
-        let fixture = Fixture::unpack(name);
+        let fixture = Fixture::unpack(name).without_sessions();
         let live = TempDir::new().expect("a temporary directory");
         let runs_dir = live.path().join("cron/runs");
         let mut counting = Counting::of(live.path());
@@ -111,10 +111,9 @@ fn a_recording_counts_line_by_line_what_its_records_hold() {
 /// Where the recording knows what the provider billed, the runs and their statuses are those that it names.
 #[test]
 fn a_whole_recording_counts_the_runs_that_its_truth_names() {
-    for name in RECORDINGS.iter().filter(|name| !name.starts_with("cut-")) {
-        let fixture = Fixture::unpack(name);
-        let truth = fs::read_to_string(fixture.path("truth.json")).expect("truth.json");
-        let truth: Value = serde_json::from_str(&truth).expect("truth.json is JSON");
+    for name in RECORDINGS.iter().chain(&DATABASES).filter(|name| !name.starts_with("cut-")) {
+        let fixture = Fixture::unpack(name).without_sessions();
+        let truth = fixture.truth();
         let mut expected: BTreeMap<(String, String), u64> = BTreeMap::new();
         for job in truth["jobs"].as_array().expect("jobs") {
             let once = job["schedule"]["kind"] == "at";

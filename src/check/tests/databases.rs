@@ -219,6 +219,34 @@ fn a_database_that_is_refused_says_why_and_what_to_do_and_stops_nothing_else() {
 }
 
 #[test]
+fn a_gateway_that_starts_during_the_check_is_read_on_from_the_last_good_piece() {
+    let case = Case::new();
+    let gateway = case.gateway(&[CRON_RUN_LOGS, TASK_RUNS]);
+    task(&gateway, "1", Some("automation_run"), "daily", 1);
+    let insert = |gateway: &Connection, seq: i64| {
+        let row = rusqlite::params![seq, NOW.0, record("daily", seq + 3, None)];
+        gateway.execute("INSERT INTO cron_run_logs VALUES ('k', 'daily', ?1, ?2, ?3, ?2)", row).unwrap();
+    };
+    insert(&gateway, 1);
+    drop(gateway);
+    let (mut started, mut steps) = (None, 0);
+    let mut scan = scan::Scan::default();
+    let reading = database::read(&case.path(DATABASE), true, &mut scan, NOW, &mut |_| {
+        steps += 1;
+        // It starts when the first table was read as that of a database at rest.
+        started.get_or_insert_with(|| {
+            let gateway = case.gateway(&[]);
+            insert(&gateway, 2);
+            task(&gateway, "2", Some("automation_run"), "daily", 2);
+            gateway
+        });
+    })
+    .unwrap();
+    assert_eq!(reading.sources().collect::<Vec<_>>(), ["cron-run-logs", "task-runs"]);
+    assert_eq!((scan.all.runs, scan.all.duplicates, steps), (4, 0, 3));
+}
+
+#[test]
 fn what_cannot_be_counted_in_a_table_is_a_note() {
     let case = Case::new();
     let gateway = case.gateway(&[TASK_RUNS]);
@@ -261,7 +289,10 @@ fn jobs_that_are_late_are_named_and_a_gateway_that_is_silent_is_told() {
     job(&gateway, "fine", plain, NOW.0 + HOUR);
     task(&gateway, "1", Some("automation_run"), "late", 2);
     let silent = case.check();
-    let finding = text_of(&silent, "has recorded no run since 2026-05-28 05:00:00 UTC, though 1 job ");
+    let finding = text_of(
+        &silent,
+        "1 job was due, the last at 2026-05-28 05:00:00 UTC, and the gateway has recorded no run",
+    );
     assert!(silent.ok && finding.remedy.as_ref().unwrap().contains("scheduler"));
     assert_eq!(silent.state_directory.job_list.unwrap().overdue, 1);
     task(&gateway, "2", Some("automation_run"), "fine", 9);

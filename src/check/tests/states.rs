@@ -43,6 +43,18 @@ fn only_what_is_wrong_makes_it_fail() {
 }
 
 #[test]
+fn logs_that_cannot_be_listed_are_not_said_to_be_empty() {
+    let case = Case::new();
+    case.write("state/cron/runs", "");
+    let report = case.check();
+    let [(Level::Problem, text)] = found(&report, Section::StateDirectory)[..] else {
+        panic!("one problem: {:?}", report.findings)
+    };
+    assert!(text.starts_with("cannot read /t/state/cron/runs: "), "{text}");
+    assert!(report.state_directory.all_runs.is_none());
+}
+
+#[test]
 fn hostile_names_and_damaged_files_are_shown_harmlessly() {
     let case = Case::with_runs();
     let name = "\\u001b[2J\\u202Eevil\\n日本語 very very long name of a job that does not fit at all";

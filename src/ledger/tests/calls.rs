@@ -1,7 +1,7 @@
 //! Calls: counted once, in the run that they belong to, and never beside its record.
 
 use super::*;
-use crate::model::{BilledCall, Cost, CostProvenance, FailedCall, NanoUsd, TokenKind};
+use crate::model::{BilledCall, FailedCall, NanoUsd, TokenKind};
 
 /// A call of `run("a", minute)`, `seconds` after its start.
 fn call(key: u64, job: &str, minute: i64, seconds: i64) -> BilledCall {
@@ -14,7 +14,7 @@ fn call(key: u64, job: &str, minute: i64, seconds: i64) -> BilledCall {
         provider: Some("mock".to_owned()),
         model: Some("mock-1".to_owned()),
         tokens: [500, 10, 300, 7],
-        cost: Cost { usd: NanoUsd(1_000), provenance: CostProvenance::Recorded },
+        recorded: Some(NanoUsd(1_000)),
         sub_agent: false,
     }
 }

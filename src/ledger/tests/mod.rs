@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::model::{
-    Batch, Delivery, FileId, FilePosition, LineMark, Position, Reason, Run, RunAt, RunKey, SessionRef,
-    SourceId, Status, Usage, UsageProvenance,
+    Batch, Charge, Cost, CostProvenance, Delivery, FileId, FilePosition, LineMark, Position, Reason, Run,
+    RunAt, RunKey, SessionRef, SourceId, Status, Usage, UsageProvenance,
 };
 
 /// 2026-02-17T04:00:00Z.
@@ -54,7 +54,8 @@ impl Bench {
     /// Closes the ledger and opens it again.
     fn reopen(&mut self) -> Origin {
         self.ledger = None;
-        let Opened { ledger, origin } = open(&self.path(), &self.options(), self.now).unwrap();
+        let Opened { mut ledger, origin } = open(&self.path(), &self.options(), self.now).unwrap();
+        ledger.set_pricing(free());
         self.ledger = Some(ledger);
         origin
     }
@@ -111,6 +112,14 @@ impl Bench {
     fn sql(&self, sql: &str) {
         Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
     }
+}
+
+/// Everything is free, so that only tokens are counted.
+fn free() -> Pricing {
+    Arc::new(|_| {
+        let cost = Cost { provenance: CostProvenance::Priced, ..Cost::default() };
+        Charge { cost, ..Charge::default() }
+    })
 }
 
 fn open(path: &Path, options: &OpenOptions, now: UnixMs) -> Result<Opened, LedgerError> {

@@ -81,6 +81,15 @@ fn prices_and_contexts_of_every_shape() {
         ]
     );
     assert_eq!((found.windows.len(), found.windows[0].tokens, found.left_out), (1, 5, 0));
+    assert_eq!(
+        found.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "p/free is free according to openclaw.json, where the gateway's set-up also writes 0 for a price that it \
+             does not know; if it is not free, give its price as [[price]]"
+        ]
+    );
+    let own = "{ models: { providers: { p: { baseUrl: 'http://localhost', models: [{ id: 'm', cost: { input: 0 } }] } } } }";
+    assert_eq!((read(own).entries.len(), read(own).notes), (1, vec![]), "free on an own machine");
     for nothing in ["{}", "{models: 7}", "{models: {providers: []}}"] {
         assert_eq!(read(nothing).entries, [], "{nothing}");
     }

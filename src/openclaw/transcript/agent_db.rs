@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::event::{Event, parse_line};
+use super::event::{Event, parse_line_into};
 use super::lines::{Lines, LinesError, unpack};
 use super::sessions::SessionLink;
 use crate::model::{RejectReason, UnixMs};
@@ -165,11 +165,11 @@ pub fn read_events(
 fn read_event(
     row: &Row<'_>,
     now: UnixMs,
-    emit: &mut impl FnMut(Event),
+    emit: &mut dyn FnMut(Event),
 ) -> rusqlite::Result<Result<(), RejectReason>> {
     Ok(match (row.get_ref(1)?, row.get_ref(2)?) {
         (ValueRef::Text(json), _) if json.len() <= LONG_BYTES => {
-            parse_line(json, now, emit);
+            parse_line_into(json, now, emit);
             Ok(())
         }
         (ValueRef::Text(json), _) => {
@@ -211,7 +211,9 @@ pub fn read_archives(
         let encoding: String = row.get(2)?;
         let mut on_line = |line: Option<&[u8]>| parse_kept(line, now, &mut |event: Event| emit(&id, event));
         let result = match (row.get_ref(3)?, encoding.as_str()) {
-            (ValueRef::Blob(bytes), "identity") => Lines::default().read(bytes, u64::MAX, &mut on_line),
+            (ValueRef::Blob(mut bytes), "identity") => {
+                Lines::default().read(&mut bytes, u64::MAX, &mut on_line)
+            }
             (ValueRef::Blob(bytes), "zstd") => unpack(bytes, true, &mut on_line),
             _ => Err(LinesError::TooLarge(MAX_VALUE_BYTES.unsigned_abs())),
         };
@@ -223,9 +225,9 @@ pub fn read_archives(
     Ok(links)
 }
 
-fn parse_kept(line: Option<&[u8]>, now: UnixMs, emit: &mut impl FnMut(Event)) {
+fn parse_kept(line: Option<&[u8]>, now: UnixMs, emit: &mut dyn FnMut(Event)) {
     match line {
-        Some(line) => parse_line(line, now, emit),
+        Some(line) => parse_line_into(line, now, emit),
         None => emit(Event::Reject(RejectReason::LineTooLong)),
     }
 }

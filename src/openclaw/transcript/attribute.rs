@@ -82,6 +82,8 @@ struct RunFacts {
     /// `None`: the record does not say how long it took.
     end: Option<UnixMs>,
     session_id: Option<String>,
+    /// The time behind `:run:` in its session's key.
+    token: Option<UnixMs>,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +102,7 @@ pub struct Attributor {
     /// By job and start.
     runs: BTreeMap<String, BTreeMap<UnixMs, RunFacts>>,
     /// The jobs of the sessions that records name.
-    jobs_of_records: BTreeMap<String, String>,
+    jobs_of_records: BTreeMap<String, BTreeSet<String>>,
     sessions: BTreeMap<String, SessionFacts>,
     /// By job: the sessions in which it was opened, and when.
     openings: BTreeMap<String, BTreeSet<(UnixMs, String)>>,
@@ -147,7 +149,8 @@ impl Attributor {
             let later = session.openings.range(at.plus(1)..).next().map(|(at, _)| *at);
             later.map(|later| session.openings.remove(&later));
         }
-        if let Some(job_id) = job_id {
+        let copied = session.own().is_some_and(|own| at < own);
+        if let Some(job_id) = job_id.filter(|_| !copied) {
             self.openings.entry(job_id).or_default().insert((at, session_id.to_owned()));
         }
     }
@@ -159,20 +162,21 @@ impl Attributor {
             RunAt::Started(at) => (at, duration.map(|ms| at.plus(ms))),
             RunAt::Logged(at) => (at.plus(-duration.unwrap_or(0)), Some(at)),
         };
-        let in_key = run.session_key.as_deref().map(SessionKey::of).and_then(|key| match key {
-            SessionKey::Cron { run: Some(token), .. } if token.parse::<i64>().is_err() => {
-                Some(token.to_owned())
-            }
+        let in_key = match run.session_key.as_deref().map(SessionKey::of) {
+            Some(SessionKey::Cron { run: Some(token), .. }) => Some(token),
             _ => None,
-        });
-        let session_id = run.session_id.or(in_key);
+        };
+        let token = in_key.and_then(time_in);
+        let session_id = run.session_id.or_else(|| in_key.filter(|_| token.is_none()).map(ToOwned::to_owned));
         if let Some(session_id) = &session_id {
-            self.jobs_of_records.insert(session_id.clone(), run.key.job_id.clone());
+            self.jobs_of_records.entry(session_id.clone()).or_default().insert(run.key.job_id.clone());
         }
         let runs = self.runs.entry(run.key.job_id.clone()).or_default();
         // The ledger, which is asked for runs of long ago, knows no sessions.
-        let session_id = session_id.or_else(|| runs.get(&start).and_then(|known| known.session_id.clone()));
-        runs.insert(start, RunFacts { key: run.key, end, session_id });
+        let known = runs.get(&start);
+        let session_id = session_id.or_else(|| known?.session_id.clone());
+        let token = token.or_else(|| known?.token);
+        runs.insert(start, RunFacts { key: run.key, end, session_id, token });
     }
 
     /// Forgets runs that started and sessions that were last seen before `time`.
@@ -208,11 +212,18 @@ impl Attributor {
     }
 
     fn owner_in(&self, id: &str, at: UnixMs, depth: usize) -> Owner {
-        if let Some(job_id) = self.jobs_of_records.get(id) {
-            return self.run_in(job_id, Some(id), None, at);
-        }
         let session = self.sessions.get(id);
         let key = session.and_then(|session| session.key.as_deref());
+        let shared = key.is_some_and(|key| SessionKey::of(key) == SessionKey::Other);
+        for job_id in self.jobs_of_records.get(id).into_iter().flatten() {
+            // A session that people use too is a run's only while that lasts.
+            if !shared {
+                return self.run_in(job_id, Some(id), None, at);
+            }
+            if let Some(run) = self.run_during(job_id, id, at) {
+                return Owner::Run { key: run.key.clone(), sub_agent: false };
+            }
+        }
         if let Some(key) = key {
             if let SessionKey::Cron { job_id, run } = SessionKey::of(key) {
                 return self.run_in(job_id, Some(id), run, at);
@@ -248,12 +259,26 @@ impl Attributor {
                 .get(job_id)
                 .and_then(|all| all.range(..(at.plus(1), String::new())).next_back());
             let id = match run {
-                Some(token) if token.parse::<i64>().is_err() => Some(token),
+                Some(token) if time_in(token).is_none() => Some(token),
                 _ => last.map(|(_, id)| id.as_str()),
             };
             return Some(self.run_in(job_id, id, run, at).of_sub_agent());
         }
         None
+    }
+
+    /// Returns the run of a job that its record puts in this session and at this time.
+    fn run_during(&self, job_id: &str, session_id: &str, at: UnixMs) -> Option<&RunFacts> {
+        let last = self.runs.get(job_id)?.range(..=at).next_back()?.1;
+        let during = last.end.is_some_and(|end| at <= end);
+        Some(last).filter(|facts| during && facts.session_id.as_deref() == Some(session_id))
+    }
+
+    /// Returns the session that this one was copied from, through any number of copies: a compaction may give a run's
+    /// session a new id in the middle of the run.
+    fn origin<'a>(&'a self, id: &'a str) -> &'a str {
+        let parent = |id: &&str| self.sessions.get(*id)?.parent.as_deref();
+        std::iter::successors(Some(id), parent).take(MAX_DEPTH).last().unwrap_or(id)
     }
 
     /// Returns the run of a job for a call at this time in this session, if that is known, whose key has this token.
@@ -262,18 +287,23 @@ impl Attributor {
         let run = |facts: &RunFacts| Owner::Run { key: facts.key.clone(), sub_agent: false };
         let unrecorded =
             |started_at| Owner::Unrecorded { job_id: job_id.to_owned(), started_at, sub_agent: false };
-        if let Some(start) = token.and_then(|token| token.parse().ok()).map(UnixMs) {
-            // After a restart of the gateway the record may say a little later: 138 ms in a recording.
-            let soon = start..=start.plus(START_TOLERANCE_MS);
-            let found = runs.and_then(|runs| runs.range(soon).next());
-            return found.map_or_else(|| unrecorded(start), |(_, facts)| run(facts));
+        if let Some(start) = token.and_then(time_in) {
+            // After a restart of the gateway the run may start later than its key says: 138 ms in a recording.
+            let mut later = runs.into_iter().flat_map(|runs| runs.range(start..)).take(16);
+            let named = later.clone().find(|(_, facts)| facts.token == Some(start));
+            let near = || {
+                let within = start.plus(START_TOLERANCE_MS);
+                later.next().filter(|(at, facts)| facts.token.is_none() && **at <= within)
+            };
+            let found = named.or_else(near).map(|(_, facts)| facts);
+            return found.map_or_else(|| unrecorded(start), run);
         }
         let session = session_id.and_then(|id| self.sessions.get(id));
         let marked = session.and_then(|session| session.opening_of(job_id, at));
         let opened_at =
             marked.or_else(|| session.and_then(SessionFacts::first_opening)).unwrap_or(at).min(at);
         let fits = |facts: &RunFacts| match (&facts.session_id, session_id) {
-            (Some(known), Some(asked)) if known != asked => false,
+            (Some(known), Some(asked)) if self.origin(known) != self.origin(asked) => false,
             // Without the scheduler's message there is no telling when the run was opened, only where.
             (Some(_), Some(_)) if marked.is_none() => true,
             _ => facts.end.is_none_or(|end| opened_at <= end.plus(END_TOLERANCE_MS)),
@@ -286,11 +316,20 @@ impl Attributor {
     }
 }
 
+/// Returns the time behind `:run:` in a key, if it is one and no session's id.
+fn time_in(token: &str) -> Option<UnixMs> {
+    token.parse().ok().map(UnixMs)
+}
+
 impl SessionFacts {
-    /// The first message of the session itself; a fork begins with copies of its parent's.
+    /// When a fork was made: what is older are copies of its parent's messages.
+    fn own(&self) -> Option<UnixMs> {
+        self.created_at.filter(|_| self.parent.is_some())
+    }
+
+    /// The first message of the session itself.
     fn first_opening(&self) -> Option<UnixMs> {
-        let own = self.created_at.filter(|_| self.parent.is_some()).unwrap_or(UnixMs(i64::MIN));
-        self.openings.range(own..).next().map(|(at, _)| *at)
+        self.openings.range(self.own().unwrap_or(UnixMs(i64::MIN))..).next().map(|(at, _)| *at)
     }
 
     /// When the scheduler last opened a run of this job here, at that time or before.

@@ -14,6 +14,9 @@ use super::super::record::{count, time, trim};
 use super::cost::nano_usd;
 use crate::model::{Reason, RejectReason, Status, UnixMs};
 
+/// How often a line may begin anew, so that one made of beginnings costs no more than that many looks at it.
+const MAX_TORN: usize = 8;
+
 /// What a line turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -144,8 +147,16 @@ impl Transcript {
 ///
 /// That is one event, but for a line that a crash tore: what was appended next then stands on the same line.
 pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Event)) {
+    parse_line_into(line, now, &mut emit);
+}
+
+/// The work of [`parse_line`], once in the binary and not once per caller.
+pub(super) fn parse_line_into(line: &[u8], now: UnixMs, emit: &mut dyn FnMut(Event)) {
     let mut rest = trim(line);
-    while !rest.is_empty() {
+    for _ in 0..MAX_TORN {
+        if rest.is_empty() {
+            return;
+        }
         match parse(rest, now) {
             Some(event) => return emit(event),
             None => emit(Event::Reject(RejectReason::InvalidJson)),
@@ -260,8 +271,7 @@ impl RawEvent<'_> {
 
     /// When the line was written, as far as it says so and that makes sense.
     fn written_at(&self, now: UnixMs) -> Option<UnixMs> {
-        let at: jiff::Timestamp = self.timestamp.get()?.parse().ok()?;
-        time(Number::Integer(at.as_millisecond()), now).ok().flatten()
+        time(Number::Integer(unix_ms(self.timestamp.get()?)?), now).ok().flatten()
     }
 }
 
@@ -291,6 +301,21 @@ impl RawMessage<'_> {
             },
         })
     }
+}
+
+/// Returns a time as JavaScript's `toISOString` writes it, `2026-11-21T04:56:06.444Z`, in milliseconds since 1970.
+fn unix_ms(text: &str) -> Option<i64> {
+    let shape = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    if !shape.eq(*b"0000-00-00T00:00:00.000Z") {
+        return None;
+    }
+    let number = |from: usize, to: usize| text[from..to].parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    // Years begin in March, so that the day which some have more is their last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
+    let seconds = (days * 24 + number(11, 13)?) * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    Some(seconds * 1000 + number(20, 23)?)
 }
 
 /// Returns the job that a user's message names. Its name may hold anything, newlines and brackets too, so that only

@@ -53,7 +53,7 @@ pub struct Lines {
 
 impl Lines {
     /// Takes the next bytes; `on_line` gets each line that they end, `None` for one beyond the limits.
-    pub fn feed(&mut self, bytes: &[u8], on_line: &mut impl FnMut(Option<&[u8]>)) {
+    pub fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(Option<&[u8]>)) {
         for &byte in bytes {
             if byte == b'\n' {
                 self.end(on_line);
@@ -64,7 +64,7 @@ impl Lines {
     }
 
     /// Hands out what no newline ends, if there is anything.
-    pub fn end(&mut self, on_line: &mut impl FnMut(Option<&[u8]>)) {
+    pub fn end(&mut self, on_line: &mut dyn FnMut(Option<&[u8]>)) {
         if self.seen > 0 {
             on_line((!self.too_long).then_some(&self.kept));
         }
@@ -78,9 +78,9 @@ impl Lines {
     /// See [`LinesError`]. Lines before the error were handed out.
     pub fn read(
         &mut self,
-        mut from: impl Read,
+        from: &mut dyn Read,
         limit: u64,
-        on_line: &mut impl FnMut(Option<&[u8]>),
+        on_line: &mut dyn FnMut(Option<&[u8]>),
     ) -> Result<(), LinesError> {
         let mut buffer = vec![0; 64 << 10];
         let mut total: u64 = 0;
@@ -151,14 +151,16 @@ impl Lines {
 /// # Errors
 /// See [`LinesError`]. Lines before the error were handed out.
 pub fn unpack(
-    packed: impl Read,
+    mut packed: impl Read,
     archive: bool,
-    on_line: &mut impl FnMut(Option<&[u8]>),
+    on_line: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<(), LinesError> {
-    let decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW_BYTES)
+    // One decoder in the binary, not one per caller.
+    let packed: &mut dyn Read = &mut packed;
+    let mut decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW_BYTES)
         .map_err(|error| LinesError::Unpack(error.to_string()))?;
     let limit = if archive { MAX_ARCHIVE_BYTES } else { MAX_EVENT_BYTES };
-    match Lines::default().read(decoder, limit, on_line) {
+    match Lines::default().read(&mut decoder, limit, on_line) {
         // The decoder reports whatever is wrong with the data as an error of reading.
         Err(LinesError::Read(error)) => Err(LinesError::Unpack(error.to_string())),
         other => other,

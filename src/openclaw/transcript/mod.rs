@@ -28,9 +28,9 @@
 //! `observe` found and each run record, in whatever order they turn up; ask [`Attributor::owner`] for the owner of
 //! each new call. The answer is what is known by then:
 //!
-//! - [`Owner::Run`] is final, but for one case: a record that comes later and fits better (it started later, still
-//!   before the call). Records of one job come in the order of their starts in every version, so this needs a clock
-//!   that was set back.
+//! - [`Owner::Run`] is final, but for two cases: a record that comes later and fits better (it started later, still
+//!   before the call), which needs records out of the order of their starts; and a key that comes later than the call
+//!   and its record, and says that the session is shared with people. Read links before events, and ask last.
 //! - [`Owner::Unrecorded`] becomes `Run` when the record comes: 2026.4.15 writes records up to a minute after the call,
 //!   an interrupted run gets its record at the next start of the gateway, a killed or removed one never.
 //! - [`Owner::None`] becomes either of them when a link comes later (`sessions.json` is rewritten as a whole, a

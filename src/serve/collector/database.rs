@@ -33,8 +33,8 @@ pub(super) struct StateDatabase {
     unsettled: bool,
     /// The stores found in it.
     stores: BTreeSet<&'static str>,
-    /// Stores read to their end at the last look.
-    complete: BTreeSet<&'static str>,
+    /// Stores of which more lies behind the position: the last look stopped in the middle.
+    partial: BTreeSet<&'static str>,
     /// When everything was last read again.
     again: Option<UnixMs>,
     jobs: Option<JobsStamp>,
@@ -109,8 +109,8 @@ impl StateDatabase {
                     return Err(error);
                 }
                 Err(Stop::Database(DatabaseError::Absent(_))) => {
-                    let again = self.again;
-                    *self = Self { again, ..Self::default() };
+                    let (again, partial) = (self.again, std::mem::take(&mut self.partial));
+                    *self = Self { again, partial, ..Self::default() };
                     return Ok(changed);
                 }
                 Err(Stop::Database(error)) => return Ok(self.refuse(ledger, stamp, &error, now)? || changed),
@@ -137,7 +137,6 @@ impl StateDatabase {
         let links = database.read(|transaction| subagent_links(transaction, &mut self.subagents))?;
         transcripts.links(links, now);
         self.stores = found.runs.iter().map(|table| table.source).collect();
-        self.complete.retain(|source| self.stores.contains(source));
         let again = self.again.is_none_or(|last| !(0..AGAIN_MS).contains(&now.since(last)));
         for table in &found.runs {
             let before = ledger.position(&table.source_id()).and_then(Position::table).cloned();
@@ -179,10 +178,10 @@ impl StateDatabase {
         changed: &mut bool,
         now: UnixMs,
     ) -> Result<(), Stop> {
-        // Whoever stopped in the middle of a first read is taken to have finished: at worst one gap too many is told.
-        let mut complete = self.complete.remove(table.source) || self.again.is_none();
+        // A process that stopped in the middle is taken to have finished: at worst one gap too many is told.
         loop {
             let position = ledger.position(&table.source_id()).and_then(Position::table).cloned();
+            let complete = !self.partial.contains(table.source);
             let poll = table.poll(database, position.as_ref(), complete, now)?;
             if database.is_overtaken() {
                 return Err(Stop::Overtaken);
@@ -192,10 +191,10 @@ impl StateDatabase {
                 transcripts.runs(&batch.runs, now);
             }
             if !poll.more {
-                self.complete.insert(table.source);
+                self.partial.remove(table.source);
                 return Ok(());
             }
-            complete = false;
+            self.partial.insert(table.source);
         }
     }
 
@@ -223,7 +222,6 @@ impl StateDatabase {
         }
         self.problem = Some((reason, text));
         self.stores.clear();
-        self.complete.clear();
         let source = SourceId("database/openclaw.sqlite".to_owned());
         let from = ledger.position(&source).cloned();
         let file = stamp.map(|stamp| stamp.file()).unwrap_or_default();

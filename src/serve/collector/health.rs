@@ -50,6 +50,12 @@ impl Collector {
         let vanished = self.vanished(&totals);
         let mut sources: Vec<_> = self.present().map(|source| (source, true)).collect();
         sources.extend(vanished.iter().map(|source| (*source, false)));
+        if self.database.problem().is_some() {
+            // Which of them it holds is not to be seen; the newest kind stands for all if none was ever read.
+            let read = SOURCES[1..].iter().filter(|source| had_runs(&totals, source));
+            let refused: Vec<_> = read.chain([&SOURCES[2]]).take(1).map(|source| (*source, false)).collect();
+            sources.extend(refused.into_iter().filter(|(source, _)| !vanished.contains(source)));
+        }
         let problem = self.obstacle().or_else(|| vanished.first().map(|source| lost(source)));
         if sources.is_empty() {
             sources.extend(SOURCES.map(|source| (source, false)));
@@ -78,10 +84,7 @@ impl Collector {
         if self.present().next().is_some() {
             return Vec::new();
         }
-        let had_runs = |source: &&str| {
-            totals.counters.sources.get(*source).is_some_and(|facts| facts.last_record.is_some())
-        };
-        SOURCES.into_iter().filter(had_runs).collect()
+        SOURCES.into_iter().filter(|source| had_runs(totals, source)).collect()
     }
 
     /// Returns what stands in the way of reading any runs.
@@ -119,6 +122,10 @@ impl Collector {
             )),
         }
     }
+}
+
+fn had_runs(totals: &Totals, source: &str) -> bool {
+    totals.counters.sources.get(source).is_some_and(|facts| facts.last_record.is_some())
 }
 
 fn lost(source: &str) -> String {

@@ -9,6 +9,7 @@ mod agent_files;
 mod agent_tables;
 mod database;
 mod health;
+mod prices;
 mod run_logs;
 mod transcripts;
 
@@ -17,16 +18,20 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use database::StateDatabase;
+use prices::Prices;
 use run_logs::RunLogs;
 use transcripts::Transcripts;
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{FileId, UnixMs};
 use crate::openclaw::{Layout, read_jobs, run_log, state_file};
+use crate::price::PriceBook;
 
 pub use health::{SOURCES, SourceHealth};
+pub use prices::PriceSettings;
 
 /// Reads the sources of one gateway.
 pub struct Collector {
@@ -35,6 +40,7 @@ pub struct Collector {
     run_logs: RunLogs,
     database: StateDatabase,
     transcripts: Transcripts,
+    prices: Prices,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -69,10 +75,29 @@ impl Collector {
             run_logs: RunLogs::default(),
             database: StateDatabase::default(),
             transcripts: Transcripts::default(),
+            prices: Prices::default(),
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
         }
+    }
+
+    /// Prices with what the operator says as well.
+    #[must_use]
+    pub fn with_prices(self, settings: PriceSettings) -> Self {
+        Self { prices: Prices::new(settings), ..self }
+    }
+
+    /// Returns the prices in force.
+    #[must_use]
+    pub fn price_book(&self) -> Arc<PriceBook> {
+        self.prices.book()
+    }
+
+    /// Returns what was left out of the prices, or is doubtful.
+    #[must_use]
+    pub fn price_notes(&self) -> Vec<String> {
+        self.prices.notes()
     }
 
     /// Returns where the gateway keeps its things.
@@ -84,7 +109,7 @@ impl Collector {
     /// Returns what is wrong with the job list or the gateway's configuration, if anything.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+        self.problem.as_deref().or_else(|| self.prices.problem())
     }
 
     /// Looks at everything: the gateway's configuration, its jobs, and every source that changed.
@@ -103,6 +128,9 @@ impl Collector {
 
     fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
+        let pricing = self.prices.refresh(&self.layout.state_dir);
+        let repriced = pricing.is_some();
+        pricing.into_iter().for_each(|pricing| ledger.set_pricing(pricing));
         let mut changed = self.read_jobs(ledger)?;
         // Before the records: what a run was billed shall be at hand when its record comes.
         let told_late = self.transcripts.sweep(ledger, &self.layout.state_dir, now);
@@ -121,6 +149,9 @@ impl Collector {
             changed |= self.read_database(ledger, now)?;
         }
         changed |= self.transcripts.resolve(ledger, now)?;
+        if repriced {
+            changed |= ledger.price_unpriced(now)?;
+        }
         Ok(Progress { changed, found })
     }
 

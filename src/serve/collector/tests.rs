@@ -231,6 +231,48 @@ fn rows_that_went_unread_are_a_gap() {
 }
 
 #[test]
+fn a_gap_is_told_behind_rows_of_another_job() {
+    let mut bench = Bench::with(&[CRON_RUN_LOGS]);
+    bench.log("a", 1, 1);
+    assert_eq!(bench.runs(), 1);
+    bench.log("b", 1, 2);
+    for seq in 2..6 {
+        bench.log("a", seq, seq + 1);
+    }
+    bench.sql("DELETE FROM cron_run_logs WHERE job_id = 'a' AND seq < 5");
+    assert_eq!((bench.runs(), bench.gaps("cron-run-logs")), (3, 1));
+}
+
+#[test]
+fn a_look_that_failed_or_found_nothing_does_not_hide_a_gap() {
+    let mut bench = Bench::with(&[CRON_RUN_LOGS]);
+    bench.log("a", 1, 1);
+    assert_eq!(bench.runs(), 1);
+    let (database, aside) = (bench.database(), bench.folder.path().join("aside"));
+    let lose_one = |bench: &mut Bench, seq: i64| {
+        bench.start_gateway();
+        bench.log("a", seq, seq);
+        bench.log("a", seq + 1, seq + 1);
+        bench.sql(&format!("DELETE FROM cron_run_logs WHERE seq <= {seq}"));
+        bench.gateway = None;
+    };
+    lose_one(&mut bench, 2);
+    std::fs::rename(&database, &aside).unwrap();
+    assert_eq!(bench.runs(), 1);
+    std::fs::rename(&aside, &database).unwrap();
+    assert_eq!((bench.runs(), bench.gaps("cron-run-logs")), (2, 1), "it was away");
+    lose_one(&mut bench, 4);
+    let ledger = Connection::open(bench.folder.path().join("ledger.sqlite")).unwrap();
+    ledger
+        .execute_batch("CREATE TRIGGER disk BEFORE INSERT ON run BEGIN SELECT RAISE(ABORT, 'disk'); END")
+        .unwrap();
+    let failed = bench.collector.sweep(bench.ledger.as_mut().unwrap(), bench.now);
+    assert!(failed.is_err());
+    ledger.execute_batch("DROP TRIGGER disk").unwrap();
+    assert_eq!((bench.runs(), bench.gaps("cron-run-logs")), (3, 2), "the ledger could not be written");
+}
+
+#[test]
 fn the_same_run_in_three_stores_counts_once_through_the_upgrades() {
     let mut bench = Bench::new();
     let runs = bench.state().join("cron/runs");
@@ -334,7 +376,23 @@ fn a_store_that_is_gone_without_another_is_told() {
     assert!(health.problem.is_some_and(|problem| problem.contains("OpenClaw makes one")));
     std::fs::remove_dir_all(bench.state()).unwrap();
     assert!(bench.health().problem.is_some_and(|problem| problem.contains("does not exist")));
-    assert_eq!(bench.totals().series.len(), 4, "what was counted stays");
+    assert!(!bench.totals().series.is_empty(), "what was counted stays");
+}
+
+#[test]
+fn a_database_that_is_refused_is_down_beside_a_log_that_is_not() {
+    let mut bench = Bench::with(&[TASK_RUNS]);
+    bench.task("1", "a", 1);
+    assert_eq!(bench.health().sources, [("task-runs", true)]);
+    bench.gateway = None;
+    std::fs::write(bench.database(), "no database, for a long time").unwrap();
+    let runs = bench.state().join("cron/runs");
+    std::fs::create_dir_all(&runs).unwrap();
+    std::fs::write(runs.join("b.jsonl"), "").unwrap();
+    let long_ago = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+    std::fs::File::options().write(true).open(bench.database()).unwrap().set_times(long_ago).unwrap();
+    assert_eq!(bench.health().sources, [("run-log", true), ("task-runs", false)]);
+    assert_eq!(bench.rejects(), [(RejectReason::NotADatabase, 1)]);
 }
 
 #[test]

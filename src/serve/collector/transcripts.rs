@@ -13,8 +13,8 @@ use super::agent_files::{AgentFiles, Read};
 use super::agent_tables::AgentTables;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{
-    Batch, BilledCall, Cost, CostProvenance, FailedCall, FilePosition, NanoUsd, Position, Reject,
-    RejectReason, Run, RunAt, RunKey, SourceId, UnixMs,
+    Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject, RejectReason, Run, RunAt, RunKey,
+    SourceId, UnixMs,
 };
 use crate::openclaw::transcript::{Attributor, Call, CallKey, End, KnownRun, Owner, SessionLink};
 
@@ -252,7 +252,6 @@ fn is_over(ledger: &Ledger, job_id: &str, held: &Held, now: UnixMs) -> bool {
 /// Returns a call as the ledger takes it; `None` if nothing was billed.
 fn billed(held: &Held, run: RunKey, sub_agent: bool) -> Option<BilledCall> {
     let call = &held.call;
-    let cost = call.cost.and_then(|cost| i64::try_from(cost).ok()).filter(|cost| *cost > 0);
     call.is_billed().then(|| BilledCall {
         key: held.key.0,
         run,
@@ -261,11 +260,7 @@ fn billed(held: &Held, run: RunKey, sub_agent: bool) -> Option<BilledCall> {
         provider: call.provider.clone(),
         model: call.model.clone(),
         tokens: call.tokens,
-        cost: Cost {
-            usd: NanoUsd(cost.unwrap_or(0)),
-            // 0 is also what a gateway writes for a model without a price.
-            provenance: cost.map_or(CostProvenance::Unpriced, |_| CostProvenance::Recorded),
-        },
+        recorded: call.cost.and_then(|cost| i64::try_from(cost).ok()).map(NanoUsd),
         sub_agent,
     })
 }

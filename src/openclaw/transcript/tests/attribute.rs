@@ -116,6 +116,57 @@ fn a_key_may_hold_the_start_of_the_run() {
         all.link(token, &format!("agent:main:cron:j:run:{token}"), None);
         assert_eq!(all.of(token, 20_001), expected);
     }
+    // The record says the same key and another start: a job that was made up for after a restart.
+    let mut late = known(90_000, Some(1), None);
+    late.session_key = Some("agent:main:cron:j:run:60000".to_owned());
+    all.link("t", "agent:main:cron:j:run:60000", None);
+    assert_eq!(all.of("t", 95_000), unrecorded(60_000));
+    all.add_run(late);
+    assert_eq!(all.of("t", 95_000), run(90_000));
+    all.link("u", "agent:main:cron:j:run:89500", None);
+    assert_eq!(all.of("u", 95_000), unrecorded(89_500));
+}
+
+#[test]
+fn a_session_that_people_use_too_is_a_run_s_only_while_that_lasts() {
+    let mut all = Attributor::default();
+    all.link("chat", MAIN, None);
+    all.add_run(known(10_000, Some(5_000), Some("chat")));
+    all.add_run(known(30_000, None, Some("chat")));
+    all.open("chat", 5_000, None);
+    for (at, expected) in [
+        (9_999, Owner::None),
+        (10_000, run(10_000)),
+        (15_000, run(10_000)),
+        (15_001, Owner::None),
+        (31_000, Owner::None),
+    ] {
+        assert_eq!(all.of("chat", at), expected, "{at}");
+    }
+}
+
+#[test]
+fn a_compaction_in_the_middle_of_a_run_changes_nothing_but_the_session() {
+    // The record names the first session or the last.
+    for named in ["s", "t"] {
+        let mut all = Attributor::default();
+        all.add_run(known(10_000, Some(9_000), Some(named)));
+        all.add_run(known(60_000, Some(9_000), Some("other")));
+        all.open("s", 10_050, Some(JOB));
+        let header = |id: &str, parent: &str| SessionHeader {
+            id: id.to_owned(),
+            parent: Some(parent.to_owned()),
+            created_at: Some(UnixMs(12_000)),
+        };
+        all.add_header(&header("t", "s"), UnixMs(0));
+        all.link("t", "agent:main:cron:j", None);
+        // What the scheduler said may have been summed up, or is here as a copy.
+        assert_eq!((all.of("s", 11_000), all.of("t", 13_000)), (run(10_000), run(10_000)));
+        all.open("t", 10_050, Some(JOB));
+        assert_eq!((all.of("s", 11_000), all.of("t", 13_000)), (run(10_000), run(10_000)));
+        // Copies open nothing: a sub-agent is still told from the session that was opened.
+        assert_eq!(all.openings[JOB].len(), 1);
+    }
 }
 
 #[test]

@@ -189,10 +189,66 @@ fn a_copy_has_the_key_of_its_original_and_a_fork_none() {
 
     let mut fork = Transcript::new("t");
     let header =
-        r#"{"type":"session","id":"f","timestamp":"2026-11-21T05:00:00Z","parentSession":"s.jsonl"}"#;
+        r#"{"type":"session","id":"f","timestamp":"2026-11-21T05:00:00.000Z","parentSession":"s.jsonl"}"#;
     assert_eq!(fork.observe(&one(header)), None);
     assert_eq!((fork.header().id.as_str(), fork.header().parent.as_deref()), ("f", Some("s")));
     assert_eq!(fork.observe(&written("24d6cb85", "04:56:06.702Z")), None);
     let later = one(&assistant(r#""usage":{"input":1},"timestamp":1795237300000"#));
     assert!(fork.observe(&later).is_some());
+}
+
+#[test]
+fn a_line_of_nothing_but_beginnings_is_given_up() {
+    let line = r#"{"type":"message","a":["#.repeat(100_000);
+    let mut rejects = 0;
+    parse_line(line.as_bytes(), NOW, |event| {
+        assert_eq!(event, Event::Reject(RejectReason::InvalidJson));
+        rejects += 1;
+    });
+    assert_eq!(rejects, MAX_TORN);
+}
+
+#[test]
+fn no_damage_to_a_line_makes_a_panic_or_an_impossible_bill() {
+    let whole =
+        assistant(r#""usage":{"input":904,"output":60,"cost":{"total":0.1}},"timestamp":1795236966502"#);
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..20_000 {
+        let mut bytes = whole.clone().into_bytes();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[at] = random.u8(..),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        parse_line(&bytes, NOW, |event| {
+            if let Event::Call(call) = event {
+                assert!(call.tokens.iter().all(|count| *count <= crate::model::MAX_JSON_INTEGER), "{call:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn times_are_those_of_the_calendar() {
+    for (text, expected) in [
+        ("1970-01-01T00:00:00.000Z", Some(0)),
+        ("2026-11-21T04:56:06.444Z", Some(1_795_236_966_444)),
+        ("2024-02-29T23:59:59.999Z", Some(1_709_251_199_999)),
+        ("2024-03-01T00:00:00.000Z", Some(1_709_251_200_000)),
+        ("2100-02-28T00:00:00.000Z", Some(4_107_456_000_000)),
+        ("2100-03-01T00:00:00.000Z", Some(4_107_542_400_000)),
+        ("2000-12-31T00:00:00.000Z", Some(978_220_800_000)),
+        ("2026-11-21T04:56:06Z", None),
+        ("2026-11-21T04:56:06.444+00:00", None),
+        ("1795236966444", None),
+        ("", None),
+    ] {
+        assert_eq!(unix_ms(text), expected, "{text}");
+    }
 }

@@ -1,0 +1,191 @@
+//! What is charged, and what that comes to over time: prices are the caller's, sums are the ledger's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::apply::Applied;
+use super::book::Book;
+use super::rows::{Calls, Part, RunRow, load_usage, save_usage};
+use super::series::{Held, changed_series};
+use super::store::{id, pack_at, save_counters, save_series, unpack_at};
+use super::totals::{Series, Totals};
+use super::writer::Writer;
+use super::{Ledger, LedgerError, lock};
+use crate::model::{Charge, Cost, CostProvenance, Priceable, RunAt, UnixMs, Usage, UsageProvenance};
+
+/// Returns what a usage is charged at the prices of the moment.
+pub type Pricing = Arc<dyn Fn(Priceable<'_>) -> Charge + Send + Sync>;
+
+/// By how much spending moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// When the run started.
+    pub at: UnixMs,
+    /// Index of the labels.
+    pub labels: usize,
+    /// In nano-USD.
+    pub nano_usd: i64,
+}
+
+/// Returns the prices of somebody who knows none.
+pub(super) fn unpriced() -> Pricing {
+    Arc::new(|asked| {
+        let known = asked.usage != &Usage::default();
+        let provenance = if known { CostProvenance::Unpriced } else { CostProvenance::None };
+        Charge { cost: Cost { provenance, ..Cost::default() }, ..Charge::default() }
+    })
+}
+
+/// Runs that are priced in one transaction.
+const BATCH_RUNS: i64 = 2_000;
+
+impl Ledger {
+    /// Prices from now on like this. What was priced before stays as it was.
+    pub fn set_pricing(&mut self, pricing: Pricing) {
+        self.pricing = pricing;
+    }
+
+    /// Prices what had no price when it was counted. Returns whether anything exported changed.
+    ///
+    /// # Errors
+    /// What SQLite says; what was priced before stays priced.
+    pub fn price_unpriced(&mut self, now: UnixMs) -> Result<bool, LedgerError> {
+        if self.book.stale {
+            self.reload()?;
+        }
+        let (mut after, mut changed) = (Some((0, i64::MIN)), false);
+        while let Some(key) = after {
+            self.book.stale = true;
+            let held = self.held.as_ref();
+            let before = self.book.counters.clone();
+            let written = price_some(
+                (&mut self.connection, &mut self.book, &self.pricing),
+                &self.totals,
+                held,
+                key,
+                now,
+            );
+            let (next, applied, series, touched) = written.map_err(|error| self.failed(error))?;
+            self.book.stale = false;
+            let moved = !series.is_empty() || self.book.counters != before;
+            changed |= moved;
+            self.publish(applied.spent, series, touched, moved);
+            after = next;
+        }
+        Ok(changed)
+    }
+
+    /// Returns by how much spending moved since this was last asked, and whether too much happened to keep it all.
+    pub fn take_spent(&mut self) -> (Vec<Spent>, bool) {
+        (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_overflowed))
+    }
+
+    /// Returns what runs that started in `[from, until)` cost in nano-USD, by index of the labels.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn spent_between(&self, from: UnixMs, until: UnixMs) -> Result<Vec<Spent>, LedgerError> {
+        self.sum_spent(from, until).map_err(|error| self.failed(error))
+    }
+
+    fn sum_spent(&self, from: UnixMs, until: UnixMs) -> rusqlite::Result<Vec<Spent>> {
+        let bounds = (pack_at(RunAt::Started(from)), pack_at(RunAt::Started(until)));
+        let transcript = UsageProvenance::Transcript as i64;
+        let mut own = self.connection.prepare_cached(
+            "SELECT labels, sum(cost) FROM run WHERE job = ?1 AND at >= ?2 AND at < ?3 AND cost > 0 GROUP BY labels",
+        )?;
+        let mut others = self.connection.prepare_cached(
+            "SELECT run_usage.labels, sum(run_usage.cost) FROM run_usage JOIN run USING (job, at)
+             WHERE job = ?1 AND at >= ?2 AND at < ?3 AND facts >> 8 & 7 = ?4 GROUP BY run_usage.labels",
+        )?;
+        let mut spent = Vec::new();
+        // Job by job, since runs are stored in the order of jobs.
+        for job in 1..=id(self.book.jobs.len()) - 1 {
+            let mut add = |row: &rusqlite::Row<'_>| {
+                let labels = usize::try_from(row.get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
+                spent.push(Spent { at: from, labels, nano_usd: row.get(1)? });
+                Ok::<_, rusqlite::Error>(())
+            };
+            let mut rows = own.query(params![job, bounds.0, bounds.1])?;
+            while let Some(row) = rows.next()? {
+                add(row)?;
+            }
+            let mut rows = others.query(params![job, bounds.0, bounds.1, transcript])?;
+            while let Some(row) = rows.next()? {
+                add(row)?;
+            }
+        }
+        Ok(spent)
+    }
+}
+
+type Priced = (Option<(i64, i64)>, Applied, Vec<Series>, BTreeSet<usize>);
+
+/// Prices some runs behind a key; returns the key of the last, if there may be more.
+fn price_some(
+    (connection, book, pricing): (&mut Connection, &mut Book, &Pricing),
+    totals: &std::sync::Mutex<Totals>,
+    held: Option<&Held>,
+    after: (i64, i64),
+    now: UnixMs,
+) -> rusqlite::Result<Priced> {
+    let transaction = connection.transaction()?;
+    let before = book.counters.clone();
+    let keys: Vec<(i64, i64)> = transaction
+        .prepare_cached(
+            "SELECT job, at FROM run WHERE cost_provenance & 7 = 1 AND (job, at) > (?1, ?2)
+             UNION SELECT job, at FROM run_usage WHERE cost_provenance & 7 = 1 AND (job, at) > (?1, ?2)
+             ORDER BY job, at LIMIT ?3",
+        )?
+        .query_map(params![after.0, after.1, BATCH_RUNS], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut writer = Writer::new(&transaction, book, pricing, now)?;
+    for (job, at) in &keys {
+        writer.price(usize::try_from(job - 1).unwrap_or(usize::MAX), unpack_at(*at))?;
+    }
+    let (applied, changes, touched) = writer.finish()?;
+    let series = changed_series(&lock(totals), held, book, changes, now);
+    for series in &series {
+        save_series(&transaction, series)?;
+    }
+    save_counters(&transaction, &before, &book.counters)?;
+    transaction.commit()?;
+    for series in &series {
+        book.series_index.insert((series.labels, series.kind), series.seq);
+    }
+    let full = i64::try_from(keys.len()).unwrap_or(0) == BATCH_RUNS;
+    Ok((keys.last().copied().filter(|_| full), applied, series, touched))
+}
+
+impl Writer<'_> {
+    /// Prices the unpriced parts of a run, if they have a price now.
+    fn price(&mut self, job: usize, at: RunAt) -> rusqlite::Result<()> {
+        let Some(row) = RunRow::load(self.transaction, job, at)? else { return Ok(()) };
+        let others = load_usage(self.transaction, job, at)?;
+        let own = Part { labels: row.labels, usage: row.usage, calls: row.calls };
+        let priced = |writer: &Self, part: &Part| -> Option<Calls> {
+            if part.calls.provenance != CostProvenance::Unpriced {
+                return None;
+            }
+            let charge = writer.charge(&writer.book.labels[part.labels], at.time(), &part.usage, false);
+            (charge.cost.provenance > CostProvenance::Unpriced)
+                .then(|| Calls::charged(part.calls.count, charge))
+        };
+        let (own, others): (Option<Calls>, Vec<Part>) = (
+            priced(self, &own),
+            others
+                .iter()
+                .filter_map(|part| priced(self, part).map(|calls| Part { calls, ..*part }))
+                .collect(),
+        );
+        if own.is_none() && others.is_empty() {
+            return Ok(());
+        }
+        self.change(job, at, |writer, row| {
+            row.calls = own.unwrap_or(row.calls);
+            others.iter().try_for_each(|part| save_usage(writer.transaction, job, at, part))
+        })
+    }
+}

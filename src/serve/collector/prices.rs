@@ -1,0 +1,195 @@
+//! What things cost: the gateway's own prices, those of the operator and of a catalogue, brought together.
+//!
+//! A file that cannot be read keeps the prices that it gave before, and says so. Deliberately absent: what a price does
+//! to what was counted (`ledger`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Stamp, stamp_of};
+use crate::config::Config;
+use crate::ledger::Pricing;
+use crate::model::{Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, Priceable};
+use crate::openclaw::{
+    BillingDefaults, FoundPrices, ProviderFacts, agent_model_files, read_agent_prices, read_config_prices,
+};
+use crate::price::{BillingRules, Extent, PriceBook, cost, read_catalogue};
+
+/// What the operator says of prices.
+#[derive(Clone, Debug, Default)]
+pub struct PriceSettings {
+    /// Prices that win over all others.
+    pub entries: Vec<PriceEntry>,
+    /// Models that are others under names of their own.
+    pub aliases: Vec<PriceAlias>,
+    /// Patterns of providers with what their dollars mean.
+    pub billing: Vec<(String, Billing)>,
+    /// A file in LiteLLM's format.
+    pub catalogue: Option<PathBuf>,
+}
+
+impl PriceSettings {
+    /// Returns what a configuration says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            entries: config.prices.clone(),
+            aliases: config.aliases.clone(),
+            billing: config.billing.clone(),
+            catalogue: config.catalogue.clone(),
+        }
+    }
+}
+
+/// The prices in force, and where they come from.
+#[derive(Default)]
+pub(super) struct Prices {
+    settings: PriceSettings,
+    /// By the file that is asked for: what it gave last, and how the files that it consists of looked then.
+    sources: BTreeMap<PathBuf, Source>,
+    /// All of it, read at least once.
+    read: bool,
+    book: Arc<PriceBook>,
+    problem: Option<String>,
+}
+
+#[derive(Default)]
+struct Source {
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    entries: Vec<PriceEntry>,
+    windows: Vec<ContextWindow>,
+    providers: BTreeMap<String, ProviderFacts>,
+    problem: Option<String>,
+    notes: Vec<String>,
+}
+
+impl Source {
+    fn is_unchanged(&self) -> bool {
+        !self.stamps.is_empty() && self.stamps.iter().all(|(path, stamp)| stamp_of(path) == *stamp)
+    }
+
+    fn take(&mut self, found: FoundPrices) {
+        self.notes = found.notes.iter().map(ToString::to_string).collect();
+        (self.entries, self.windows, self.providers) = (found.entries, found.windows, found.providers);
+    }
+}
+
+impl Prices {
+    pub fn new(settings: PriceSettings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Returns the book in force.
+    pub fn book(&self) -> Arc<PriceBook> {
+        Arc::clone(&self.book)
+    }
+
+    /// Returns why a file's prices of before are still in force, if one cannot be read.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Returns what was left out of the prices, or is doubtful.
+    pub fn notes(&self) -> Vec<String> {
+        self.sources.values().flat_map(|source| source.notes.iter().cloned()).collect()
+    }
+
+    /// Looks at the files of prices. Returns how to price from now on, if that changed.
+    pub fn refresh(&mut self, state_dir: &Path) -> Option<Pricing> {
+        let config = state_dir.join("openclaw.json");
+        let mut changed = !self.read;
+        self.read = true;
+        changed |= self.read(config.clone(), |path| {
+            let found = read_config_prices(path).map_err(|error| error.to_string())?;
+            Ok(found.unwrap_or_default())
+        });
+        let agents = agent_model_files(state_dir).unwrap_or_default();
+        for (agent, file) in &agents {
+            changed |= self.read(file.clone(), |path| {
+                let found = read_agent_prices(path, agent).map_err(|error| error.to_string())?;
+                Ok(found.unwrap_or_default())
+            });
+        }
+        let catalogue = self.settings.catalogue.clone();
+        if let Some(file) = &catalogue {
+            changed |= self.read(file.clone(), |path| {
+                let found = read_catalogue(path).map_err(|error| error.to_string())?;
+                let notes =
+                    FoundPrices { entries: found.entries, windows: found.windows, ..FoundPrices::default() };
+                Ok(notes)
+            });
+        }
+        let is_known = |path: &PathBuf| {
+            *path == config || Some(path) == catalogue.as_ref() || agents.iter().any(|(_, file)| file == path)
+        };
+        let before = self.sources.len();
+        self.sources.retain(|path, _| is_known(path));
+        changed |= self.sources.len() != before;
+        self.settle();
+        changed.then(|| self.pricing())
+    }
+
+    /// Reads one file if it changed. Returns whether its prices may have.
+    fn read(&mut self, path: PathBuf, read: impl FnOnce(&Path) -> Result<FoundPrices, String>) -> bool {
+        let source = self.sources.entry(path.clone()).or_default();
+        if source.is_unchanged() {
+            return false;
+        }
+        let stamp = stamp_of(&path);
+        match read(&path) {
+            Ok(found) => {
+                let files = found.files.iter().filter(|file| **file != path);
+                let included = files.map(|file| (file.clone(), stamp_of(file))).collect::<Vec<_>>();
+                source.stamps = [vec![(path, stamp)], included].concat();
+                source.problem = None;
+                source.take(found);
+                true
+            }
+            Err(problem) => {
+                source.stamps = vec![(path, stamp)];
+                source.problem = Some(problem);
+                false
+            }
+        }
+    }
+
+    /// Notes what cannot be read; logs it once.
+    fn settle(&mut self) {
+        let problem = self.sources.values().find_map(|source| source.problem.clone());
+        if let Some(text) = problem.as_ref().filter(|_| self.problem != problem) {
+            tracing::warn!("{text}");
+        }
+        self.problem = problem;
+    }
+
+    fn pricing(&mut self) -> Pricing {
+        let settings = &self.settings;
+        let sources = self.sources.values();
+        let entries = sources.clone().flat_map(|source| source.entries.iter().cloned());
+        let windows = sources.clone().flat_map(|source| source.windows.iter().cloned());
+        let book = PriceBook::new(
+            settings.entries.iter().cloned().chain(entries),
+            settings.aliases.clone(),
+            windows,
+        );
+        let book = Arc::new(book);
+        self.book = Arc::clone(&book);
+        let rules =
+            BillingRules::new(settings.billing.iter().map(|(pattern, billing)| (pattern.as_str(), *billing)));
+        let defaults = BillingDefaults::new(self.sources.values().map(|source| &source.providers));
+        Arc::new(move |asked| Charge {
+            cost: price(&book, &asked),
+            billing: rules.of(asked.provider).unwrap_or_else(|| defaults.of(asked.provider)),
+            context_limit: book.context_window(asked.provider, asked.model),
+        })
+    }
+}
+
+fn price(book: &PriceBook, asked: &Priceable<'_>) -> Cost {
+    let extent = if asked.one_call { Extent::Call } else { Extent::Sum };
+    let found = book.in_force(asked.provider, asked.model, asked.at);
+    // Nine billion dollars for one run: no price that somebody meant.
+    let unpriced = Cost { provenance: CostProvenance::Unpriced, ..Cost::default() };
+    cost(asked.usage, found.map(|found| &found.entry.rates), extent).unwrap_or(unpriced)
+}
