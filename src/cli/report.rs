@@ -90,6 +90,9 @@ pub struct ReportArgs {
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
+    /// Prices in LiteLLM's format, for a state directory that is read itself [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<String>,
     /// Flags of OpenClaw's cron_usage_report.ts.
     #[command(flatten)]
     pub compat: CompatArgs,
@@ -131,6 +134,7 @@ impl ReportArgs {
             state_dir: self.state_dir.clone(),
             profile: self.profile.clone(),
             ledger: self.ledger.clone(),
+            catalogue: self.catalogue.clone(),
             ..Overrides::default()
         }
     }

@@ -6,10 +6,11 @@
 use rusqlite::{Row, Rows, Transaction, params};
 
 use super::read::LedgerReader;
+use super::rows::Calls;
 use super::store::{count, meta, pack_at, unpack_at, unpack_facts, usage};
 use super::{Labels, LedgerError};
 use crate::model::{
-    Cost, CostProvenance, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
+    Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
 
 /// From the first time to before the second, by when runs started.
@@ -47,8 +48,10 @@ pub struct UsedPart {
     pub labels: usize,
     /// Its tokens.
     pub usage: Usage,
-    /// Its cost; `None`: not yet known.
+    /// Its cost; `None`: nothing is known of it.
     pub cost: Option<Cost>,
+    /// What its dollars mean.
+    pub billing: Billing,
 }
 
 /// One run.
@@ -261,13 +264,13 @@ fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
 }
 
 fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
-    let provenance: Option<i64> = row.get(7)?;
-    let provenance = provenance.and_then(|code| CostProvenance::from_code(u8::try_from(code).ok()?));
-    let usd = NanoUsd(row.get::<_, Option<i64>>(6)?.unwrap_or(0));
+    let usd = row.get::<_, Option<i64>>(6)?.unwrap_or(0);
+    let known = row.get::<_, Option<i64>>(7)?.map(|packed| Calls::unpacked(0, usd, packed));
     Ok(UsedPart {
         labels: index(row.get(5)?),
         usage: usage(row, 1)?,
-        cost: provenance.map(|provenance| Cost { usd, provenance }),
+        cost: known.map(|known| Cost { usd: NanoUsd(usd), provenance: known.provenance }),
+        billing: known.map_or_else(Billing::default, |known| known.billing),
     })
 }
 

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn buckets_follow_each_other_and_are_narrow() {
         let mut last = 0;
-        for ms in (0..10_000).chain((1..=1 << 12).map(|n| (n << 20) - 1)) {
+        for ms in (0..10_000).chain((1..1 << 12).map(|n| (n << 20) - 1)) {
             let at = bucket(ms);
             assert!(at >= last, "{ms}");
             let bound = upper_bound(at);

@@ -9,7 +9,7 @@ use crate::page::printable;
 /// Returns the report as Markdown. `source` says where the numbers come from.
 #[must_use]
 pub fn markdown(report: &Report, source: &str) -> String {
-    let mut text = format!("{}; {}\n", heading(report), escaped(source));
+    let mut text = format!("{}\\\n{}\n", escaped(&heading(report)), escaped(source));
     if !report.rows.is_empty() {
         let columns = columns(report);
         let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));

@@ -144,8 +144,7 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
     unpriced = merged(unpriced);
     let totals = now.totals.clone();
     let mut rows = rows(now, previous, &grouping);
-    let sort = query.sort.unwrap_or_else(|| default_sort(&query.by));
-    rows.sort_by(|a, b| compare(sort, a, b));
+    rows.sort_by(|a, b| order(query, a, b));
     let kept = query.top.unwrap_or(usize::MAX).min(rows.len());
     let left_out = (rows.len() - kept) as u64;
     rows.truncate(kept);
@@ -195,15 +194,24 @@ fn rows(now: Tally, previous: Option<Tally>, grouping: &Grouping<'_>) -> Vec<Row
     rows
 }
 
-fn default_sort(by: &[Dimension]) -> Sort {
-    match by {
-        [Dimension::Run] => Sort::Last,
-        by if by.iter().any(|dimension| dimension.is_period()) => Sort::Group,
-        _ => Sort::Cost,
-    }
+/// Returns which of two rows comes first.
+fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
+    let sort = match (query.sort, query.by.as_slice()) {
+        (Some(sort), _) => sort,
+        (None, [Dimension::Run]) => Sort::Last,
+        (None, [first, ..]) if first.is_period() => {
+            // In the order of time; within a day by cost.
+            let periods = query.by.iter().take_while(|dimension| dimension.is_period()).count();
+            let times = |row: &Row| row.group.iter().take(periods).cloned().collect::<Vec<_>>();
+            return times(a).cmp(&times(b)).then_with(|| most(Sort::Cost, &query.by, a, b));
+        }
+        (None, by) if by.iter().any(|dimension| dimension.is_period()) => Sort::Group,
+        (None, _) => Sort::Cost,
+    };
+    most(sort, &query.by, a, b)
 }
 
-fn compare(sort: Sort, a: &Row, b: &Row) -> Ordering {
+fn most(sort: Sort, by: &[Dimension], a: &Row, b: &Row) -> Ordering {
     let (x, y) = (&a.sums, &b.sums);
     let most = match sort {
         Sort::Cost => (y.cost, y.total_tokens()).cmp(&(x.cost, x.total_tokens())),
@@ -214,7 +222,20 @@ fn compare(sort: Sort, a: &Row, b: &Row) -> Ordering {
         Sort::Last => y.last_run.cmp(&x.last_run),
         Sort::Group => Ordering::Equal,
     };
-    most.then_with(|| a.group.cmp(&b.group))
+    most.then_with(|| by_name(by, a).cmp(&by_name(by, b)))
+}
+
+/// Returns a group's cells with names of jobs before their ids.
+fn by_name<'a>(by: &[Dimension], row: &'a Row) -> Vec<&'a Cell> {
+    let mut cells: Vec<&Cell> = row.group.iter().collect();
+    let mut at = 0;
+    for dimension in by {
+        if *dimension == Dimension::Job && at + 1 < cells.len() {
+            cells.swap(at, at + 1);
+        }
+        at += dimension.fields().len();
+    }
+    cells
 }
 
 /// A selection as it applies to the texts of a ledger.

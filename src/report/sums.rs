@@ -2,7 +2,7 @@
 
 use super::durations::Durations;
 use crate::ledger::{FoldedRuns, UsedPart};
-use crate::model::{CostProvenance, NanoUsd, Status, TokenKind, UnixMs, UsageProvenance};
+use crate::model::{Billing, CostProvenance, NanoUsd, Status, TokenKind, UnixMs, UsageProvenance};
 
 /// Parts of the window that a trend shows.
 pub const TREND: usize = 8;
@@ -44,6 +44,8 @@ pub struct Sums {
     pub cost: NanoUsd,
     /// Of that, the cost of runs that failed or were cut off.
     pub wasted: NanoUsd,
+    /// Of all, what a subscription covers or an own machine does: nobody bills it by the token.
+    pub not_billed: NanoUsd,
     /// Runs whose cost is known.
     pub priced_runs: u64,
     /// Runs with tokens and without a price.
@@ -69,7 +71,11 @@ impl Sums {
     /// Adds what a run used under one set of labels. `slot` is the part of the window.
     pub(super) fn add_part(&mut self, part: &UsedPart, status: Status, slot: usize) {
         let tokens = TokenKind::ALL.map(|kind| part.usage.get(kind).unwrap_or(0));
-        self.add_usage(tokens, part.cost.map_or(NanoUsd::ZERO, |cost| cost.usd), status, slot);
+        let cost = part.cost.map_or(NanoUsd::ZERO, |cost| cost.usd);
+        self.add_usage(tokens, cost, status, slot);
+        if part.billing != Billing::Metered {
+            self.not_billed = add(self.not_billed, cost);
+        }
     }
 
     fn add_usage(&mut self, tokens: [u64; 4], cost: NanoUsd, status: Status, slot: usize) {
@@ -238,7 +244,7 @@ mod tests {
             (None, None, CostProvenance::None),
             (Some(7), Some(cost), CostProvenance::LowerBound),
         ] {
-            let part = UsedPart { labels: 0, usage: usage(tokens), cost };
+            let part = UsedPart { labels: 0, usage: usage(tokens), cost, billing: Billing::Metered };
             assert_eq!(provenance(&part), expected);
         }
     }

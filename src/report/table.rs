@@ -23,7 +23,8 @@ pub struct Terminal {
 #[must_use]
 pub fn table(report: &Report, source: &str, terminal: Terminal) -> String {
     let mut head = Page::default();
-    head.paragraph("", &format!("{}; {source}", heading(report)));
+    head.paragraph("", &heading(report));
+    head.paragraph("", source);
     head.gap();
     let mut text = head.finish();
     if !report.rows.is_empty() {

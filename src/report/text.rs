@@ -217,6 +217,13 @@ pub fn footnotes(report: &Report) -> Vec<String> {
             usd(totals.cost)
         ));
     }
+    if totals.not_billed.0 > 0 {
+        notes.push(format!(
+            "{} of {} nobody bills by the token: a subscription covers it, or an own machine does it.",
+            usd(totals.not_billed),
+            usd(totals.cost)
+        ));
+    }
     let other = totals.runs.total - totals.runs.ok - totals.runs.error - totals.runs.skipped;
     if other > 0 {
         notes.push(format!("{} cut off, without a record of how it ended.", many(other, "run")));

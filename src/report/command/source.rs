@@ -11,7 +11,7 @@ use crate::cli::ReportArgs;
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerReader, OpenOptions};
 use crate::model::UnixMs;
-use crate::serve::{Collector, Signals};
+use crate::serve::{Collector, PriceSettings, Signals};
 
 /// After this long a reader of the terminal wants to know what goes on.
 const FIRST_WORD: Duration = Duration::from_millis(500);
@@ -22,6 +22,7 @@ const NEXT_WORD: Duration = Duration::from_secs(5);
 pub struct Source {
     ledger: PathBuf,
     state_dir: PathBuf,
+    prices: PriceSettings,
     /// The ledger is one for the occasion.
     own: Option<Own>,
 }
@@ -46,14 +47,16 @@ impl Source {
             || args.compat.store.is_some();
         let ledger = config.ledger.path.clone();
         let state_dir = config.state_dir.clone();
+        let prices = PriceSettings::of(config);
         if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, own: None });
+            return Ok(Self { ledger, state_dir, prices, own: None });
         }
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
         Ok(Self {
             ledger: folder.path().join("ledger.sqlite"),
             state_dir,
+            prices,
             own: Some(Own { folder, reader: None }),
         })
     }
@@ -83,7 +86,7 @@ impl Source {
         signals: &mut Signals,
     ) -> Result<(), CommandError> {
         let Some(own) = &mut self.own else { return Ok(()) };
-        let (ledger, state_dir) = (self.ledger.clone(), self.state_dir.clone());
+        let (ledger, state_dir, prices) = (self.ledger.clone(), self.state_dir.clone(), self.prices.clone());
         let (home, now) = (environment.home.clone(), environment.clock.now());
         let reader = own.reader.take();
         let (sender, mut done) = oneshot::channel();
@@ -91,7 +94,7 @@ impl Source {
         std::thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
-                let read = read(reader, &ledger, &state_dir, home, now);
+                let read = read(reader, &ledger, (&state_dir, home, prices), now);
                 // Whoever waited may have been interrupted.
                 _ = sender.send(read);
             })
@@ -127,8 +130,7 @@ impl Source {
 fn read(
     reader: Option<Box<Reader>>,
     path: &Path,
-    state_dir: &Path,
-    home: Option<PathBuf>,
+    (state_dir, home, prices): (&Path, Option<PathBuf>, PriceSettings),
     now: UnixMs,
 ) -> Result<(Box<Reader>, Option<String>), CommandError> {
     let unreadable = |text: String| CommandError::StateDir(state_dir.to_owned(), text);
@@ -138,7 +140,7 @@ fn read(
         None => {
             let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
             let ledger = Ledger::open(path, &options, now)?.ledger;
-            Box::new(Reader { ledger, collector: Collector::new(state_dir, home) })
+            Box::new(Reader { ledger, collector: Collector::new(state_dir, home).with_prices(prices) })
         }
     };
     let Reader { ledger, collector } = &mut *reader;
