@@ -238,7 +238,7 @@ fn flags_say_what_they_take() {
             "--since \"now\": expected a time that is not after --until",
         ),
         (&["--tz", "Mars"], "--tz \"Mars\": expected an IANA name such as Europe/Berlin"),
-        (&["--fail-over", "-1"], "--fail-over"),
+        (&["--fail-over=-1"], "--fail-over \"-1\": expected an amount"),
         (&["--fail-over=five"], "--fail-over \"five\": expected an amount of US dollars"),
         (&["--compare", "--by", "job,day"], "leave out day, week and month of --by, or --compare"),
         (&["--watch", "--format", "csv"], "--watch draws a table"),

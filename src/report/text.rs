@@ -117,12 +117,16 @@ fn compared(report: &Report, columns: &mut Vec<Column>) {
     figure("runs before", Give::Go(2), &|_, before| short(before.runs.total));
 }
 
-/// A time of day suffices for a day, a date for a year.
-const fn last_format(report: &Report) -> &'static str {
-    match report.window.until.since(report.window.since) {
-        i64::MIN..=DAY_MS => "%H:%M",
-        length if length < 330 * DAY_MS => "%m-%d",
-        _ => "%Y-%m-%d",
+/// A time of day suffices for a window of a day, a date if no year is in doubt.
+fn last_format(report: &Report) -> &'static str {
+    let until = report.window.until;
+    let oldest = report.rows.iter().filter_map(|row| row.sums.last_run).min();
+    if until.since(report.window.since) <= DAY_MS {
+        "%H:%M"
+    } else if oldest.is_none_or(|oldest| until.since(oldest) < 330 * DAY_MS) {
+        "%m-%d"
+    } else {
+        "%Y-%m-%d"
     }
 }
 
