@@ -90,6 +90,23 @@ fn ledger_and_state_directory_say_the_same_and_no_more_than_was_counted() {
 }
 
 #[test]
+fn the_bill_of_a_recorded_gateway_is_told_to_the_nano_dollar() {
+    // Every billed call of its jobs is in a transcript; later versions changed nothing of it.
+    let fixture = Fixture::unpack("2026.9.6");
+    let truth: Value = serde_json::from_slice(&std::fs::read(fixture.path("truth.json")).expect("a truth"))
+        .expect("one JSON document");
+    let billed = &truth["totals"]["isolatedCronRuns"];
+    let told: Value = serde_json::from_str(&shown(&fixture, &["--json"])).expect("one JSON document");
+    let totals = &told["totals"];
+    for (kind, name) in
+        [("input", "input"), ("output", "output"), ("cache_read", "cacheRead"), ("cache_write", "cacheWrite")]
+    {
+        assert_eq!(totals["tokens"][kind], billed[name], "{kind}");
+    }
+    assert_eq!(totals["cost_usd"], billed["costUsd"]);
+}
+
+#[test]
 fn every_format_of_a_recorded_gateway() {
     let fixture = Fixture::unpack("2026.9.6");
     insta::assert_snapshot!("table", shown(&fixture, &[]));

@@ -17,6 +17,7 @@ mod measure;
 mod push;
 mod queryable;
 mod renames;
+mod report;
 mod size;
 mod table;
 
@@ -30,7 +31,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -38,6 +39,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("renames", renames::measure),
     ("push", push::measure),
     ("queryable", queryable::measure),
+    ("report", report::measure),
     ("size", size::measure),
 ];
 

@@ -63,7 +63,7 @@ pub struct ReportArgs {
     /// Most rows that are shown; the totals are of all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub top: Option<u32>,
-    /// A row for each run, the newest first
+    /// A row for each run, the newest first; 1000 of them unless --top says otherwise
     #[arg(long, conflicts_with_all = ["by", "compare"])]
     pub runs: bool,
     /// How it is written

@@ -19,6 +19,7 @@ mod markdown;
 mod query;
 mod sums;
 mod table;
+mod tally;
 mod text;
 mod window;
 

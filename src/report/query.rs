@@ -1,13 +1,12 @@
-//! The question, and its answer out of a ledger, in one pass over the runs of the window.
+//! The question, and its answer out of a ledger.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::group::{Grouping, Names, Place};
-use super::sums::{TREND, provenance};
+use super::tally::{Selected, Tally};
 use super::{Cell, Dimension, ReportError, Sums, Zone};
-use crate::ledger::{LedgerReader, UsageReader, UsedRun, Window};
-use crate::model::{CostProvenance, RunAt, UnixMs};
+use crate::ledger::{LedgerReader, Window};
 use crate::price::Pattern;
 
 /// Whose runs are asked for; empty: everybody's.
@@ -124,6 +123,8 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
     let selected = Selected::new(&names, &usage, &query.selection);
     let mut grouping = Grouping::new(&names, &query.by, &query.zone)?;
     let mut now = Tally::new(query.window);
+    now.keep = query.top.filter(|_| grouping.is_by_run());
+    now.sort = query.sort.unwrap_or(Sort::Last);
     now.read(&usage, &selected, &mut grouping)?;
     let previous_window = query.compare.then(|| before(query.window));
     let previous = previous_window
@@ -143,10 +144,11 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
         .collect();
     unpriced = merged(unpriced);
     let totals = now.totals.clone();
+    let dropped = now.dropped;
     let mut rows = rows(now, previous, &grouping);
     rows.sort_by(|a, b| order(query, a, b));
     let kept = query.top.unwrap_or(usize::MAX).min(rows.len());
-    let left_out = (rows.len() - kept) as u64;
+    let left_out = dropped + (rows.len() - kept) as u64;
     rows.truncate(kept);
     Ok(Report {
         window: query.window,
@@ -177,12 +179,12 @@ fn merged(counts: Vec<(String, u64)>) -> Vec<(String, u64)> {
     merged
 }
 
-fn rows(now: Tally, previous: Option<Tally>, grouping: &Grouping<'_>) -> Vec<Row> {
+fn rows(mut now: Tally, previous: Option<Tally>, grouping: &Grouping<'_>) -> Vec<Row> {
     let compared = previous.is_some();
     let mut before: HashMap<Vec<i64>, (Place, Sums)> =
-        previous.map(Tally::into_groups).into_iter().flatten().collect();
-    let mut rows = Vec::with_capacity(now.sums.len());
-    for (key, (place, sums)) in now.into_groups() {
+        previous.map(|mut tally| tally.take_groups()).into_iter().flatten().collect();
+    let mut rows = Vec::new();
+    for (key, (place, sums)) in now.take_groups() {
         let previous = before.remove(&key).map(|(_, sums)| sums);
         let previous = previous.or_else(|| compared.then(Sums::default));
         rows.push(Row { group: grouping.cells(&key, &place), sums, previous });
@@ -212,8 +214,12 @@ fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
 }
 
 fn most(sort: Sort, by: &[Dimension], a: &Row, b: &Row) -> Ordering {
-    let (x, y) = (&a.sums, &b.sums);
-    let most = match sort {
+    more(sort, &a.sums, &b.sums).then_with(|| by_name(by, a).cmp(&by_name(by, b)))
+}
+
+/// Returns which of two sums comes first.
+pub(super) fn more(sort: Sort, x: &Sums, y: &Sums) -> Ordering {
+    match sort {
         Sort::Cost => (y.cost, y.total_tokens()).cmp(&(x.cost, x.total_tokens())),
         Sort::Tokens => y.total_tokens().cmp(&x.total_tokens()),
         Sort::Runs => y.runs.total.cmp(&x.runs.total),
@@ -221,8 +227,7 @@ fn most(sort: Sort, by: &[Dimension], a: &Row, b: &Row) -> Ordering {
         Sort::Duration => y.duration_ms(95).cmp(&x.duration_ms(95)),
         Sort::Last => y.last_run.cmp(&x.last_run),
         Sort::Group => Ordering::Equal,
-    };
-    most.then_with(|| by_name(by, a).cmp(&by_name(by, b)))
+    }
 }
 
 /// Returns a group's cells with names of jobs before their ids.
@@ -236,153 +241,4 @@ fn by_name<'a>(by: &[Dimension], row: &'a Row) -> Vec<&'a Cell> {
         at += dimension.fields().len();
     }
     cells
-}
-
-/// A selection as it applies to the texts of a ledger.
-struct Selected {
-    jobs: Vec<bool>,
-    labels: Vec<bool>,
-}
-
-impl Selected {
-    fn new(names: &Names, usage: &UsageReader<'_>, selection: &Selection) -> Self {
-        let fits = |patterns: &[Pattern], names: &[&str]| {
-            patterns.is_empty()
-                || patterns.iter().any(|pattern| names.iter().any(|name| pattern.matches(name)))
-        };
-        let label = |labels: usize| {
-            let (provider, model) = names.model_of_labels(labels);
-            fits(&selection.agents, &[names.agent_of_labels(labels)])
-                && fits(&selection.providers, &[provider])
-                && fits(&selection.models, &[model, &format!("{provider}/{model}")])
-        };
-        Self {
-            jobs: names.jobs.iter().map(|(id, name)| fits(&selection.jobs, &[id, name])).collect(),
-            labels: (0..usage.labels.len()).map(label).collect(),
-        }
-    }
-
-    fn job(&self, job: usize) -> bool {
-        self.jobs.get(job).copied().unwrap_or_default()
-    }
-
-    fn label(&self, labels: usize) -> bool {
-        self.labels.get(labels).copied().unwrap_or_default()
-    }
-}
-
-/// Sums in the making.
-struct Tally {
-    window: Window,
-    index: HashMap<Vec<i64>, usize>,
-    /// Of each group a place in it and its sums.
-    sums: Vec<(Place, Sums)>,
-    totals: Sums,
-    /// Runs by the labels under which they have tokens and no price.
-    unpriced: HashMap<usize, u64>,
-    key: Vec<i64>,
-    /// The groups that the run at hand touches, and how its cost is known there.
-    touched: Vec<(usize, CostProvenance)>,
-}
-
-impl Tally {
-    fn new(window: Window) -> Self {
-        Self {
-            window,
-            index: HashMap::new(),
-            sums: Vec::new(),
-            totals: Sums::default(),
-            unpriced: HashMap::new(),
-            key: Vec::new(),
-            touched: Vec::new(),
-        }
-    }
-
-    fn read(
-        &mut self,
-        usage: &UsageReader<'_>,
-        selected: &Selected,
-        grouping: &mut Grouping<'_>,
-    ) -> Result<(), ReportError> {
-        let window = self.window;
-        usage.for_each_run(window, |job| selected.job(job), |run| self.add(run, selected, grouping))?;
-        usage.for_each_folded(window, |folded| {
-            let job = grouping.job_of_labels(folded.labels);
-            if !selected.job(job) || !selected.label(folded.labels) {
-                return;
-            }
-            let slot = self.slot(folded.noon);
-            self.totals.add_folded(folded, slot);
-            let (labels, status, at) = (folded.labels, folded.status, folded.noon);
-            // Single runs cannot be told any more.
-            if !grouping.is_by_run() {
-                let group = self.group(Place { job, labels, status, at, run: 0 }, grouping);
-                self.sums[group].1.add_folded(folded, slot);
-            }
-        })?;
-        Ok(())
-    }
-
-    fn add(&mut self, run: &UsedRun<'_>, selected: &Selected, grouping: &mut Grouping<'_>) {
-        let at = run.at.time();
-        let slot = self.slot(at);
-        // Under the packed time, so that two runs of a job in a millisecond stay two.
-        let number = at.0.saturating_mul(2) | i64::from(matches!(run.at, RunAt::Logged(_)));
-        self.touched.clear();
-        let mut whole: Option<CostProvenance> = None;
-        for (nth, part) in run.parts.iter().enumerate() {
-            if !selected.label(part.labels) {
-                continue;
-            }
-            let place = Place { job: run.job, labels: part.labels, status: run.status, at, run: number };
-            let group = self.group(place, grouping);
-            let known = provenance(part);
-            if known == CostProvenance::Unpriced {
-                *self.unpriced.entry(part.labels).or_default() += 1;
-            }
-            let sums = &mut self.sums[group].1;
-            sums.add_part(part, run.status, slot);
-            self.totals.add_part(part, run.status, slot);
-            if nth == 0 {
-                for sums in [sums, &mut self.totals] {
-                    sums.add_runs(run.status, 1);
-                    sums.add_time(at, run.duration_ms);
-                    sums.add_source(run.provenance, 1);
-                }
-            }
-            match self.touched.iter_mut().find(|(touched, _)| *touched == group) {
-                Some((_, sum)) => *sum = sum.with(known),
-                None => self.touched.push((group, known)),
-            }
-            whole = Some(whole.map_or(known, |sum| sum.with(known)));
-        }
-        for (group, known) in &self.touched {
-            self.sums[*group].1.add_knowledge(*known, run.status, 1);
-        }
-        if let Some(known) = whole {
-            self.totals.add_knowledge(known, run.status, 1);
-        }
-    }
-
-    fn group(&mut self, place: Place, grouping: &mut Grouping<'_>) -> usize {
-        grouping.key(&place, &mut self.key);
-        if let Some(known) = self.index.get(self.key.as_slice()) {
-            return *known;
-        }
-        self.index.insert(self.key.clone(), self.sums.len());
-        self.sums.push((place, Sums::default()));
-        self.sums.len() - 1
-    }
-
-    /// Returns the part of the window that a time lies in.
-    fn slot(&self, at: UnixMs) -> usize {
-        let length = i128::from(self.window.until.since(self.window.since)).max(1);
-        let passed = i128::from(at.since(self.window.since));
-        usize::try_from(passed * TREND as i128 / length).unwrap_or(0).min(TREND - 1)
-    }
-
-    fn into_groups(self) -> impl Iterator<Item = (Vec<i64>, (Place, Sums))> {
-        let mut sums: Vec<Option<(Place, Sums)>> = self.sums.into_iter().map(Some).collect();
-        self.index.into_iter().filter_map(move |(key, at)| Some((key, sums.get_mut(at)?.take()?)))
-    }
 }

@@ -282,6 +282,29 @@ fn hostile_names_do_nothing_anywhere() {
 }
 
 #[test]
+fn of_many_runs_those_are_kept_that_come_first() {
+    let start = at("2026-05-01T00:00:00Z");
+    let runs = (0..3_000_i64).map(|n| {
+        // The newest of all is the 2,999th of the second job.
+        let job = if n % 2 == 0 { "a" } else { "b" };
+        let run = run(job, "2026-05-01T00:00:00Z", "m");
+        Run { key: RunKey { at: RunAt::Started(start.plus(n * 1_000)), ..run.key }, ..run }
+    });
+    let bench = Bench::of(runs.collect());
+    let mut asked = query(&[Dimension::Run], ALL.0, ALL.1, "UTC");
+    asked.top = Some(5);
+    let report = bench.ask(&asked);
+    let times: Vec<&Cell> = report.rows.iter().filter_map(|row| row.group.first()).collect();
+    let newest: Vec<Cell> = (2_995..3_000).rev().map(|n| Cell::Time(start.plus(n * 1_000))).collect();
+    assert_eq!(times, newest.iter().collect::<Vec<_>>());
+    assert_eq!((report.left_out, report.totals.runs.total), (2_995, 3_000));
+    asked.sort = Some(Sort::Group);
+    let report = bench.ask(&asked);
+    let oldest: Vec<Cell> = (0..5).map(|n| Cell::Time(start.plus(n * 1_000))).collect();
+    assert_eq!(report.rows.iter().filter_map(|row| row.group.first().cloned()).collect::<Vec<_>>(), oldest);
+}
+
+#[test]
 fn colours_come_only_when_asked_for_and_change_no_letter() {
     let bench = Bench::of(vec![run("a", "2026-05-01T00:00:00Z", "m"), failed("b", "2026-05-01T02:00:00Z")]);
     let report = bench.ask(&query(&[Dimension::Job], ALL.0, ALL.1, "UTC"));

@@ -12,6 +12,8 @@ use crate::model::{NanoUsd, UnixMs};
 use crate::price::Pattern;
 use crate::report::{Dimension, Query, ReportError, Selection, Sort, Zone, instant};
 
+/// Runs that are listed unless --top says otherwise.
+const MOST_RUNS: usize = 1_000;
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -108,7 +110,10 @@ pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, Repor
             providers: patterns(&args.provider),
         },
         sort: args.sort.as_deref().and_then(Sort::of),
-        top: args.top.map(|top| usize::try_from(top).unwrap_or(usize::MAX)),
+        top: args
+            .top
+            .map(|top| usize::try_from(top).unwrap_or(usize::MAX))
+            .or(args.runs.then_some(MOST_RUNS)),
     })
 }
 
