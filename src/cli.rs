@@ -3,6 +3,8 @@
 //! Invariants: nothing here reads the environment, a file or a clock, prints or exits. Flags that have a
 //! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
 
+mod report;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
@@ -10,6 +12,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
+
+pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
 
 /// Exit status of bad usage and of a bad configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -30,6 +34,7 @@ Examples:
   openclaw-usage demo                  see it work without a gateway
   openclaw-usage check                 what is found in ~/.openclaw, and what is wrong
   openclaw-usage serve --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
+  openclaw-usage report                what the last 24 hours cost, by job
 
 Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.";
 
@@ -42,6 +47,9 @@ pub enum Command {
     /// Say what is found, what will be exported, and what is wrong
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Say what runs used and cost, by job, model, day and more
+    #[command(after_help = report::EXAMPLES)]
+    Report(Box<ReportArgs>),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -316,6 +324,13 @@ mod tests {
             ("demo --jobs 0", 64),
             ("demo --generation 2026.9.6", 64),
             ("demo --listen nowhere", 64),
+            ("report --help", 0),
+            ("report --by jobs", 64),
+            ("report --format xml", 64),
+            ("report --top 0", 64),
+            ("report --runs --compare", 64),
+            ("report --hours 3", 64),
+            ("report --compat --since 3d", 64),
         ] {
             assert_eq!(exit_status(&parse_line(line).unwrap_err()), status, "{line:?}");
         }

@@ -1,6 +1,6 @@
 //! The `openclaw-usage` command: reads the command line, runs one command, sets the exit status.
 //!
-//! Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.
+//! Exit status: 0 all well, 1 a problem, 3 more than `report --fail-over`, 64 bad usage or configuration.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
 };
 use openclaw_usage::demo::command::{self as demo, DemoError};
+use openclaw_usage::report::command::{self as reporting, CommandError};
 use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, ServeError};
 
 fn main() -> ExitCode {
@@ -46,6 +47,8 @@ enum Failure {
     OwnTelemetry(#[from] OwnTelemetryError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Report(#[from] CommandError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -58,7 +61,8 @@ impl Failure {
             Self::Config(_) | Self::OwnTelemetry(_) => EXIT_USAGE,
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
-            Self::Serve(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 1,
+            Self::Report(error) if error.is_usage() => EXIT_USAGE,
+            Self::Serve(_) | Self::Demo(_) | Self::Report(_) | Self::Runtime(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -95,6 +99,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             );
             let equal = runtime.block_on(demo::run(&args, &clock))?;
             Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Report(args) => {
+            let config = load(&reporting::overrides(&args)?)?;
+            let mut environment = reporting::Environment::of_process(&clock, &report);
+            Ok(ExitCode::from(runtime.block_on(reporting::run(&args, &config, &mut environment))?))
         }
         Command::Check(args) => {
             let config = load(&args.serve.into())?;

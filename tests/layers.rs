@@ -24,13 +24,15 @@ const EVERYTHING: &[&str] = &[
     "ledger",
     "model",
     "openclaw",
+    "page",
     "price",
+    "report",
     "serve",
     "tail",
     "telemetry",
 ];
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 19] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -59,6 +61,18 @@ const RULES: [Rule; 15] = [
     ("clock", &["model"], "the clock only tells the time"),
     ("demo", &["model"], "the simulated gateway must not share the code that counts it"),
     ("demo/command", EVERYTHING, "the command runs the daemon beside the simulation"),
+    ("page", &[], "lines of text know nothing of what they say"),
+    (
+        "report",
+        &["config", "ledger", "model", "page", "price"],
+        "a report follows from a ledger and a question; of settings it asks how a duration is written",
+    ),
+    (
+        "report/tests",
+        &["cli", "config", "ledger", "model", "page", "price"],
+        "they hold the flags' words against what a report knows",
+    ),
+    ("report/command", EVERYTHING, "the command reads what there is and minds the terminal"),
     ("serve", EVERYTHING, "the wiring"),
     ("main", EVERYTHING, "the program"),
     ("check", EVERYTHING, "the command looks at everything"),

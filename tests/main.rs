@@ -3,6 +3,7 @@
 //! | Module | What it holds the program to |
 //! |---|---|
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
+//! | `report` | what a report says of recorded gateways, in every format, from either source |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -52,3 +53,5 @@ mod real_servers;
 mod recorded;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod report;

@@ -10,7 +10,6 @@ mod endpoints;
 mod jobs;
 mod ledger;
 mod names;
-mod page;
 mod report;
 mod scan;
 mod state;
@@ -23,6 +22,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
+use crate::page;
 
 pub use report::{
     DatabaseState, EndpointState, Family, Finding, JobList, JobSum, LedgerContent, LedgerState, LedgerStatus,

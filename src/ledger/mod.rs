@@ -31,6 +31,7 @@ mod schema;
 mod series;
 mod store;
 mod totals;
+mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ pub use totals::{
     CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind,
     SharedTotals, SourceFacts, Totals,
 };
+pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};
 
 /// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
 /// point at its start lies one interval before its first value.

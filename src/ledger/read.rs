@@ -76,6 +76,14 @@ impl LedgerReader {
         Ok(Self { path: path.into(), connection, at_rest })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Returns whether a writer has opened the ledger since this view of it as one at rest: then what was read
     /// may be inconsistent, and it must be opened and read again.
     #[must_use]

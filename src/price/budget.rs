@@ -89,8 +89,15 @@ impl BudgetClock {
         Some(PeriodBounds { start, end })
     }
 
-    /// Returns the first millisecond of a local day.
-    fn first_instant(&self, day: Date) -> Option<UnixMs> {
+    /// Returns the time zone.
+    #[must_use]
+    pub const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Returns the first millisecond of a local day; `None` outside the calendar.
+    #[must_use]
+    pub fn first_instant(&self, day: Date) -> Option<UnixMs> {
         let midnight = self.zone.to_ambiguous_timestamp(day.to_datetime(jiff::civil::Time::midnight()));
         let gap = matches!(midnight.offset(), AmbiguousOffset::Gap { .. });
         let at = midnight.compatible().ok()?;

@@ -107,7 +107,8 @@ pub fn utc(at_ms: i64) -> String {
         .map_or_else(|_| format!("{at_ms} ms"), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
-fn cut(text: &str, width: usize) -> String {
+/// Returns a text that takes up at most `width` columns, with `…` where it was cut.
+pub fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }

@@ -1,0 +1,210 @@
+//! The `report` command: its flags to a question, a ledger to ask, and the answer on standard output.
+//!
+//! Without a ledger the state directory is read into one in a temporary directory, by the same collector as `serve`
+//! uses, so that the numbers are the same. Invariant: neither the ledger nor the state directory is written to.
+
+mod flags;
+mod source;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::source::Source;
+use super::{Report, ReportError, Terminal, Zone, compat, csv, json, markdown, report, table};
+use crate::cli::ReportArgs;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::ledger::LedgerError;
+use crate::serve::Signals;
+
+pub use flags::overrides;
+
+/// Exit status of a window that cost more than `--fail-over`.
+pub const EXIT_OVER: u8 = 3;
+/// How often `--watch` draws.
+const REDRAW: Duration = Duration::from_secs(2);
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A flag is wrong, or the ledger cannot be read.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The state directory cannot be read.
+    #[error(
+        "cannot read the state directory {0}: {1}; name the gateway's own with --state-dir, or a ledger with --ledger"
+    )]
+    StateDir(PathBuf, String),
+    /// No temporary directory, or no thread.
+    #[error("cannot prepare to read the state directory: {0}; set TMPDIR to a directory that can be written")]
+    Prepare(io::Error),
+    /// The reader of the state directory failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Ctrl-C.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+    /// The answer cannot be written.
+    #[error("cannot write to standard output: {0}; check where it leads")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    /// Returns whether the user's input is at fault: then the exit status is 64.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_)) || matches!(self, Self::Report(error) if error.is_usage())
+    }
+}
+
+/// What the command needs from outside.
+pub struct Environment<'a> {
+    /// The clock.
+    pub clock: &'a Clock,
+    /// What `~` stands for in the gateway's configuration.
+    pub home: Option<PathBuf>,
+    /// The time zone of the system, as far as it says.
+    pub zone: Option<String>,
+    /// What the reader looks at.
+    pub terminal: Terminal,
+    /// Where the answer goes.
+    pub out: Box<dyn Write>,
+    /// Takes a line for whoever waits, or has to know.
+    pub say: &'a dyn Fn(&str),
+}
+
+impl<'a> Environment<'a> {
+    /// Returns that of this process.
+    #[must_use]
+    pub fn of_process(clock: &'a Clock, say: &'a dyn Fn(&str)) -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let out = io::stdout();
+        let is_terminal = out.is_terminal();
+        let width = rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
+        let dumb = set("TERM").is_none_or(|term| term == "dumb");
+        let localtime = std::fs::read_link("/etc/localtime").ok();
+        Self {
+            clock,
+            home: set("HOME").map(PathBuf::from),
+            zone: flags::system_zone(set("TZ").as_deref(), localtime.as_deref()),
+            terminal: Terminal {
+                // Narrower than this nothing can be read; pipes get what most terminals have.
+                width: width.filter(|width| is_terminal && *width > 0).unwrap_or(80).max(40),
+                colour: is_terminal && !dumb && set("NO_COLOR").is_none(),
+            },
+            out: Box::new(out),
+            say,
+        }
+    }
+}
+
+/// Answers. Returns the exit status.
+///
+/// # Errors
+/// See [`CommandError`].
+pub async fn run(
+    args: &ReportArgs,
+    config: &Config,
+    environment: &mut Environment<'_>,
+) -> Result<u8, CommandError> {
+    let zone = flags::zone(args, environment.zone.as_deref())?;
+    let limit = flags::fail_over(args)?;
+    // A mistyped flag is said before anything is read.
+    flags::query(args, &zone, environment.clock.now())?;
+    let mut source = Source::choose(args, config)?;
+    if args.watch {
+        return watch(args, &zone, &mut source, environment).await;
+    }
+    let mut signals = Signals::new().map_err(CommandError::Prepare)?;
+    source.read(environment, &mut signals).await?;
+    let answer = ask(args, &zone, &source, environment)?;
+    let text = rendered(args, &answer, &source, environment.terminal)?;
+    write(&mut environment.out, &text)?;
+    Ok(match limit.filter(|limit| answer.totals.cost > *limit) {
+        Some(limit) => {
+            let cost = answer.totals.cost;
+            (environment.say)(&format!("the window cost ${cost}, more than --fail-over ${limit}"));
+            EXIT_OVER
+        }
+        None => 0,
+    })
+}
+
+async fn watch(
+    args: &ReportArgs,
+    zone: &Zone,
+    source: &mut Source,
+    environment: &mut Environment<'_>,
+) -> Result<u8, CommandError> {
+    let mut signals = Signals::new().map_err(CommandError::Prepare)?;
+    loop {
+        source.read(environment, &mut signals).await?;
+        let answer = ask(args, zone, source, environment)?;
+        let text = rendered(args, &answer, source, environment.terminal)?;
+        // Home, the page line by line over the old one, and nothing of that below: no flicker.
+        let text = format!("\u{1b}[H{}\u{1b}[J", text.replace('\n', "\u{1b}[K\n"));
+        if !write(&mut environment.out, &text)? {
+            return Ok(0);
+        }
+        tokio::select! {
+            _ = signals.next() => return Ok(0),
+            () = tokio::time::sleep(REDRAW) => {}
+        }
+    }
+}
+
+fn ask(
+    args: &ReportArgs,
+    zone: &Zone,
+    source: &Source,
+    environment: &Environment<'_>,
+) -> Result<Report, CommandError> {
+    let query = flags::query(args, zone, environment.clock.now())?;
+    let reader = source.open()?;
+    let mut answer = report(&reader, &query);
+    if reader.is_overtaken() {
+        answer = report(&source.open()?, &query);
+    }
+    let answer = answer?;
+    if answer.totals.runs.total == 0 && !args.job.is_empty() {
+        (environment.say)("note: no run of a job that --job names, by name or id; wildcards are * and ?");
+    }
+    Ok(answer)
+}
+
+fn rendered(
+    args: &ReportArgs,
+    answer: &Report,
+    source: &Source,
+    terminal: Terminal,
+) -> Result<String, CommandError> {
+    let of = |json: serde_json::Result<String>| json.map_err(|error| CommandError::Output(error.into()));
+    if args.compat.compat {
+        return of(compat(answer, &source.runs_dir(), args.json));
+    }
+    match args.format.as_str() {
+        _ if args.json => of(json(answer)),
+        "json" => of(json(answer)),
+        "csv" => Ok(csv(answer)),
+        "markdown" => Ok(markdown(answer, &source.name())),
+        _ => Ok(table(answer, &source.name(), terminal)),
+    }
+}
+
+/// Writes it. Returns whether anybody reads on; a reader that went away is no error.
+fn write(out: &mut dyn Write, text: &str) -> io::Result<bool> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// Returns the state directory that a directory of run logs belongs to.
+fn state_dir_of(runs_dir: &Path) -> Option<&Path> {
+    let cron = runs_dir.parent().filter(|_| runs_dir.ends_with("cron/runs"))?;
+    cron.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}

@@ -1,0 +1,135 @@
+//! Quantiles of durations in bounded memory.
+//!
+//! Up to [`EXACT`] values are kept and the quantile is one of them. Beyond that they are counted in buckets whose
+//! bounds lie less than 1/128 apart, so that a quantile is at most .8 % above the true one.
+
+/// Most values that are kept one by one.
+const EXACT: usize = 4096;
+/// Values below 2^8 have buckets of their own; above, each doubling has 2^7.
+const BITS: u32 = 7;
+
+/// Durations in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Durations {
+    Exact(Vec<u32>),
+    /// Counts by [`bucket`].
+    Counted(Vec<u32>),
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self::Exact(Vec::new())
+    }
+}
+
+impl Durations {
+    /// Adds one. What took longer than 49 days took 49 days.
+    pub fn add(&mut self, ms: u64) {
+        let ms = u32::try_from(ms).unwrap_or(u32::MAX);
+        match self {
+            Self::Exact(values) if values.len() < EXACT => values.push(ms),
+            Self::Exact(values) => {
+                let mut counts = Vec::new();
+                values.iter().chain([&ms]).for_each(|ms| count(&mut counts, *ms));
+                *self = Self::Counted(counts);
+            }
+            Self::Counted(counts) => count(counts, ms),
+        }
+    }
+
+    /// Returns the least value that `percent` of all do not exceed; `None` if there are none.
+    pub fn quantile(&self, percent: u64) -> Option<u64> {
+        let rank = |n: u64| (n * percent).div_ceil(100).max(1);
+        match self {
+            Self::Exact(values) => {
+                let mut sorted = values.clone();
+                sorted.sort_unstable();
+                let at = usize::try_from(rank(sorted.len() as u64)).ok()? - 1;
+                sorted.get(at).map(|ms| u64::from(*ms))
+            }
+            Self::Counted(counts) => {
+                let rank = rank(counts.iter().map(|n| u64::from(*n)).sum());
+                let mut seen = 0;
+                let at = counts.iter().position(|n| {
+                    seen += u64::from(*n);
+                    seen >= rank
+                })?;
+                Some(upper_bound(at))
+            }
+        }
+    }
+}
+
+fn count(counts: &mut Vec<u32>, ms: u32) {
+    let at = bucket(ms);
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    counts[at] = counts[at].saturating_add(1);
+}
+
+/// Returns the bucket of a value; buckets are in the order of values.
+fn bucket(ms: u32) -> usize {
+    // 0 for values below 2^8, whose buckets hold one value each.
+    let shift = (u32::BITS - ms.leading_zeros()).saturating_sub(BITS + 1);
+    ((shift << BITS) + (ms >> shift)) as usize
+}
+
+/// Returns the largest value of a bucket.
+fn upper_bound(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    let shift = (bucket >> BITS).saturating_sub(1);
+    let lowest = bucket - (shift << BITS);
+    ((lowest + 1) << shift) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: impl IntoIterator<Item = u64>) -> Durations {
+        let mut durations = Durations::default();
+        values.into_iter().for_each(|ms| durations.add(ms));
+        durations
+    }
+
+    #[test]
+    fn few_values_have_exact_quantiles() {
+        for (values, p50, p95) in [
+            (vec![], None, None),
+            (vec![7], Some(7), Some(7)),
+            (vec![9, 1], Some(1), Some(9)),
+            (vec![5, 3, 4, 1, 2], Some(3), Some(5)),
+            ((1..=100).rev().collect(), Some(50), Some(95)),
+            (vec![1 << 40], Some(u64::from(u32::MAX)), Some(u64::from(u32::MAX))),
+        ] {
+            let durations = of(values);
+            assert_eq!((durations.quantile(50), durations.quantile(95)), (p50, p95));
+        }
+    }
+
+    #[test]
+    fn many_values_have_quantiles_less_than_a_percent_above() {
+        for scale in [1, 37, 1_000, 40_000] {
+            let durations = of((1..=100_000).map(|n| n * scale));
+            assert!(matches!(durations, Durations::Counted(_)));
+            for (percent, truth) in [(1, 1_000 * scale), (50, 50_000 * scale), (95, 95_000 * scale)] {
+                let found = durations.quantile(percent).unwrap();
+                assert!(found >= truth && found - truth <= truth / 127, "{found} for {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_follow_each_other_and_are_narrow() {
+        let mut last = 0;
+        for ms in (0..10_000).chain((1..1 << 12).map(|n| (n << 20) - 1)) {
+            let at = bucket(ms);
+            assert!(at >= last, "{ms}");
+            let bound = upper_bound(at);
+            assert!(bound >= u64::from(ms) && bound - u64::from(ms) <= u64::from(ms) / 128, "{ms} {bound}");
+            assert_eq!(bucket(u32::try_from(bound).unwrap()), at, "{ms}");
+            last = at;
+        }
+    }
+}

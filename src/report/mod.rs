@@ -1,0 +1,68 @@
+//! The report: what runs of a window used and cost, grouped as asked, out of a ledger.
+//!
+//! A run belongs to the window, day, week or month in which it started. What it used counts under the agent,
+//! provider and model of each call; the run itself counts once, under its own, so that rows add up to the totals.
+//! Runs that retention has folded into daily totals count at noon (UTC) of their day.
+//!
+//! Invariants: a cost of which a part is not known is never shown as a plain sum; texts of users reach a terminal,
+//! Markdown or a spreadsheet only in a form that does nothing there. Deliberately absent: a clock, and where the
+//! ledger comes from, but for `command`, which is the wiring.
+
+pub mod command;
+mod compat;
+mod csv;
+mod durations;
+mod figures;
+mod group;
+mod json;
+mod markdown;
+mod query;
+mod sums;
+mod table;
+mod tally;
+mod text;
+mod window;
+
+use crate::ledger::LedgerError;
+
+pub use compat::compat;
+pub use csv::csv;
+pub use group::{Cell, Dimension};
+pub use json::{SCHEMA, json};
+pub use markdown::markdown;
+pub use query::{Query, Report, Row, Selection, Sort, report};
+pub use sums::{Known, RunCounts, Sums, TREND};
+pub use table::{Terminal, table};
+pub use window::{Zone, instant};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A flag's value means nothing.
+    #[error("{flag} {value:?}: expected {expected}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+        /// What it can be given.
+        expected: &'static str,
+    },
+    /// Two flags contradict each other.
+    #[error("{0}")]
+    Flags(&'static str),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl ReportError {
+    /// Returns whether the user's input is at fault: then the exit status is 64.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Flag { .. } | Self::Flags(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;
