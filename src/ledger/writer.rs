@@ -170,7 +170,11 @@ impl<'a> Writer<'a> {
         (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
         let told_anew = known.provenance != UsageProvenance::Transcript
             && ((row.usage, row.provenance) != (known.usage, known.provenance) || relabelled);
-        (row.duration_ms, row.usage, row.provenance) = (known.duration_ms, known.usage, known.provenance);
+        row.duration_ms = known.duration_ms;
+        // What the calls told is where `relabel` has put it.
+        if row.provenance != UsageProvenance::Transcript {
+            (row.usage, row.provenance) = (known.usage, known.provenance);
+        }
         if told_anew {
             let charge = self.charge(&self.book.labels[labels], at.time(), &row.usage, false);
             row.calls = Calls::charged(0, charge);

@@ -1,13 +1,14 @@
 //! The ledger against its contract, on disk.
 //!
 //! `apply`: what becomes of records, counters and series. `jobs`: labels, streaks, gauges. `rollback`: a
-//! transaction that fails. `open`: what may lie where a ledger should be. `retention`: folding, readers,
-//! endpoints, size.
+//! transaction that fails. `open`: what may lie where a ledger should be. `pricing`: charges. `retention`: folding,
+//! readers, endpoints, size.
 
 mod apply;
 mod calls;
 mod jobs;
 mod open;
+mod pricing;
 mod retention;
 mod rollback;
 
