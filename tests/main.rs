@@ -8,6 +8,7 @@
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
 //! | `prices` | prices of recorded gateways give what their provider billed |
+//! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
 //!
@@ -40,6 +41,8 @@ mod model;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;
+#[cfg(test)]
+mod price_list;
 #[cfg(test)]
 mod prices;
 #[cfg(feature = "e2e")]

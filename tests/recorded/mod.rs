@@ -2,9 +2,11 @@
 //!
 //! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `stores`: recordings whose
 //! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `billed`:
-//! what the provider billed, and how much of it records can show. `privacy`: what of a record never leaves it.
+//! what the provider billed, and how much of it records can show. `costs`: the same in dollars. `privacy`: what of a
+//! record never leaves it.
 
 mod billed;
+mod costs;
 mod privacy;
 mod prune;
 mod replay;
