@@ -171,8 +171,13 @@ fn no_secret_of_the_gateway_leaves_by_any_way_out() {
             until("a sweep", || {
                 daemon.get("/metrics").text().contains("openclaw_cost_usd_total{").then_some(())
             });
-            emitted.push_str(&daemon.get("/metrics").text());
-            emitted.push_str(&daemon.get("/readyz").text());
+            let (metrics, readiness) = (daemon.get("/metrics").text(), daemon.get("/readyz").text());
+            let is_half = content.len() < text.len() / 2 + 1;
+            let gauge = format!("openclaw_usage_prices_problem {}\n", u8::from(is_half));
+            assert!(metrics.contains(&gauge), "{name}: {gauge}");
+            assert_eq!(readiness.contains("openclaw.json"), is_half, "{name}: {readiness}");
+            emitted.push_str(&metrics);
+            emitted.push_str(&readiness);
             emitted.push_str(&daemon.terminate());
         }
         let ledger = fs::read(sandbox.ledger()).expect("the ledger");

@@ -109,6 +109,12 @@ impl Collector {
         self.prices.book()
     }
 
+    /// Returns why a file's prices of before are still in force, if one cannot be read.
+    #[must_use]
+    pub fn price_problem(&self) -> Option<&str> {
+        self.prices.problem()
+    }
+
     /// Returns what was left out of the prices, or is doubtful.
     #[must_use]
     pub fn price_notes(&self) -> Vec<String> {
