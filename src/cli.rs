@@ -50,6 +50,9 @@ pub enum Command {
     /// Say what runs used and cost, by job, model, day and more
     #[command(after_help = report::EXAMPLES)]
     Report(Box<ReportArgs>),
+    /// Say what each model costs that was seen, and which ones have no price
+    #[command(after_help = PRICES_EXAMPLES)]
+    Prices(PricesArgs),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -76,6 +79,13 @@ Examples:
 
 Give it the flags of `serve`: it resolves them the same way, changes nothing, and sends one empty request \
 to each endpoint. Exit status: 0 all well, 1 a problem, 64 bad usage or configuration.";
+
+const PRICES_EXAMPLES: &str = "\
+Examples:
+  openclaw-usage prices
+  openclaw-usage prices --catalogue model_prices_and_context_window.json --format json
+
+Exit status: 0 every model has a price, 1 one has none or something cannot be read, 64 bad usage or configuration.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -154,6 +164,46 @@ pub struct CheckArgs {
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Shape of what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Text of 80 columns
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// Flags of `prices`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PricesArgs {
+    /// The gateway's state directory [default: what OpenClaw itself uses, ~/.openclaw]
+    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    pub state_dir: Option<String>,
+    /// The gateway's profile, for ~/.openclaw-NAME
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Where the count is kept [default: ~/.local/state/openclaw-usage/ledger.sqlite]
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<String>,
+    /// Configuration file in TOML [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// Prices in LiteLLM's format, for models that the gateway gives no price for [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<String>,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: ListFormat,
+}
+
+impl From<PricesArgs> for Overrides {
+    fn from(args: PricesArgs) -> Self {
+        let PricesArgs { state_dir, profile, ledger, config, catalogue, .. } = args;
+        Self { config, state_dir, profile, ledger, catalogue, ..Self::default() }
+    }
 }
 
 /// Which OpenClaw `demo` simulates, by where it keeps its history.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use openclaw_usage::check::{self, Surroundings};
-use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE};
+use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, ListFormat};
 use openclaw_usage::clock::Clock;
 use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
@@ -104,6 +104,15 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             let config = load(&reporting::overrides(&args)?)?;
             let mut environment = reporting::Environment::of_process(&clock, &report);
             Ok(ExitCode::from(runtime.block_on(reporting::run(&args, &config, &mut environment))?))
+        }
+        Command::Prices(args) => {
+            let format = args.format;
+            let config = load(&args.into())?;
+            let home = std::env::var_os("HOME").map(PathBuf::from);
+            let list = check::prices(&config, home.as_deref(), clock.now());
+            check::print_prices(&list, format == ListFormat::Json, &mut std::io::stdout().lock())
+                .map_err(Failure::Output)?;
+            Ok(if list.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Check(args) => {
             let config = load(&args.serve.into())?;

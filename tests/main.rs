@@ -10,6 +10,7 @@
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
 //! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
+//! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
 //!
@@ -44,6 +45,8 @@ mod model;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;
+#[cfg(test)]
+mod price_list;
 #[cfg(test)]
 mod prices;
 #[cfg(feature = "e2e")]

@@ -10,6 +10,7 @@ mod endpoints;
 mod jobs;
 mod ledger;
 mod names;
+mod prices;
 mod report;
 mod scan;
 mod state;
@@ -24,6 +25,7 @@ use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
 use crate::page;
 
+pub use prices::{ModelPrice, PriceList, prices};
 pub use report::{
     DatabaseState, EndpointState, Family, Finding, JobList, JobSum, LedgerContent, LedgerState, LedgerStatus,
     Level, Names, RejectCount, Report, RunLogs, RunSums, SCHEMA, Section, Setting, StateDirectory,
@@ -125,6 +127,19 @@ pub fn write(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<()>
     } else {
         text::render(report)
     };
+    print(&rendered, out)
+}
+
+/// Writes a list of prices, likewise.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn print_prices(list: &PriceList, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    let rendered = if json { list.json().map_err(io::Error::other)? } else { list.text() };
+    print(&rendered, out)
+}
+
+fn print(rendered: &str, out: &mut dyn Write) -> io::Result<()> {
     match out.write_all(rendered.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::labels::Labels;
-use super::rows::{Calls, RunRow};
+use super::rows::{Calls, RunRow, index};
 use super::store::{count, db, id, pack_at, unpack_at, unpack_facts};
 use super::writer::Writer;
 use super::{Ledger, LedgerError};
@@ -69,31 +69,39 @@ impl Writer<'_> {
             return Ok(());
         }
         let key = call.key.cast_signed();
-        let known: Option<(i64, i64, Calls)> = self
+        let known: Option<((i64, i64), i64, Calls)> = self
             .transaction
-            .prepare_cached("SELECT job, at, cost, cost_provenance FROM call WHERE key = ?1")?
+            .prepare_cached("SELECT job, at, labels, cost, cost_provenance FROM call WHERE key = ?1")?
             .query_row([key], |row| {
-                Ok((row.get(0)?, row.get(1)?, Calls::unpacked(1, row.get(2)?, row.get(3)?)))
+                let calls = Calls::unpacked(1, row.get(3)?, row.get(4)?);
+                Ok(((row.get(0)?, row.get(1)?), row.get(2)?, calls))
             })
             .optional()?;
         let here = (id(job), pack_at(call.run.at));
-        if known.is_some_and(|(job, at, _)| (job, at) == here) {
+        if known.is_some_and(|(place, ..)| place == here) {
             return Ok(());
         }
         let run = unrecorded(call);
         let labels = self.call_labels(job, &run)?;
         let priced = self.charge(&self.book.labels[labels], call.at, &usage_of(call), true);
-        let mut calls = Calls::charged(1, settled(priced, call.recorded));
-        if let Some((job, at, charged)) = known {
-            let job = usize::try_from(job - 1).unwrap_or(usize::MAX);
-            self.take_away(job, unpack_at(at), call, charged)?;
-            calls = charged;
-        }
+        // One that turns out to be another run's was charged when it was first seen.
+        let charged = known.map(|(_, _, charged)| charged);
+        let calls = charged.unwrap_or_else(|| Calls::charged(1, settled(priced, call.recorded)));
         self.transaction
             .prepare_cached(
-                "INSERT INTO call VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET job = ?2, at = ?3",
+                "INSERT INTO call VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE SET job = ?2, at = ?3, labels = ?4",
             )?
-            .execute(params![key, here.0, here.1, calls.cost, calls.packed()])?;
+            .execute(params![key, here.0, here.1, id(labels), calls.cost, calls.packed()])?;
+        if let Some((place, labels, charged)) = known {
+            self.take_away(place, call, (index(labels), charged))?;
+        }
+        if calls.provenance == CostProvenance::Unpriced {
+            let [input, output, read, write] = call.tokens.map(db);
+            self.transaction
+                .prepare_cached("INSERT INTO unpriced_call VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+                .execute(params![here.0, here.1, key, call.at.0, input, output, read, write])?;
+        }
         let row = RunRow::of(&run, labels, Charge::default());
         if self.insert_run(job, run.key.at, &row)? {
             self.count(1, run.key.at, &row, &[]);
@@ -113,20 +121,21 @@ impl Writer<'_> {
     /// Takes a call out of a run that turned out not to be its own. A run that nothing but such calls told of goes.
     fn take_away(
         &mut self,
-        job: usize,
-        at: RunAt,
+        place: (i64, i64),
         call: &BilledCall,
-        charged: Calls,
+        (labels, charged): (usize, Calls),
     ) -> rusqlite::Result<()> {
-        let labels = self.call_labels(job, &unrecorded(call))?;
+        let (job, at) = (index(place.0), unpack_at(place.1));
+        self.transaction
+            .prepare_cached("DELETE FROM unpriced_call WHERE job = ?1 AND at = ?2 AND key = ?3")?
+            .execute(params![place.0, place.1, call.key.cast_signed()])?;
         self.change(job, at, |writer, row| {
-            row.add(writer.transaction, (job, at), labels, -1, (call.tokens, charged))
+            row.add(writer.transaction, (job, at), labels, -1, (call.tokens, charged))?;
+            row.recharge(writer.transaction, (job, at), labels)
         })?;
-        let key = params![id(job), pack_at(at)];
-        let is_left = self
-            .transaction
-            .prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2 AND key <> ?3")?
-            .exists(params![id(job), pack_at(at), call.key.cast_signed()])?;
+        let key = params![place.0, place.1];
+        let is_left =
+            self.transaction.prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2")?.exists(key)?;
         let row = RunRow::load(self.transaction, job, at)?;
         if let Some(row) = row.filter(|row| row.status == Status::Unrecorded && !is_left) {
             self.uncount(job, at, &row)?;

@@ -48,7 +48,7 @@ impl Ledger {
                         cache_write = cache_write + excluded.cache_write, cost = cost + excluded.cost",
                 )?
                 .execute(params![job, limit, UsageProvenance::Transcript as i64])?;
-            for table in ["call", "run_usage"] {
+            for table in ["call", "unpriced_call", "run_usage"] {
                 let sql = format!("DELETE FROM {table} WHERE job = ?1 AND at < ?2");
                 transaction.prepare_cached(&sql)?.execute(params![job, limit])?;
             }

@@ -46,7 +46,7 @@ pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use pricing::{Pricing, Spent};
-pub use read::{LedgerReader, Summary};
+pub use read::{LedgerReader, Summary, UsedModel};
 pub use totals::{
     CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind,
     SharedTotals, SourceFacts, Totals,

@@ -7,9 +7,9 @@ use rusqlite::{Connection, params};
 
 use super::apply::Applied;
 use super::book::Book;
-use super::rows::{Calls, Part, RunRow, load_usage, save_usage};
+use super::rows::{Calls, RunRow, index};
 use super::series::{Held, changed_series};
-use super::store::{id, pack_at, save_counters, save_series, unpack_at};
+use super::store::{id, pack_at, save_counters, save_series, unpack_at, usage};
 use super::totals::{Series, Totals};
 use super::writer::Writer;
 use super::{Ledger, LedgerError, lock};
@@ -136,14 +136,14 @@ fn price_some(
     let keys: Vec<(i64, i64)> = transaction
         .prepare_cached(
             "SELECT job, at FROM run WHERE cost_provenance & 7 = 1 AND (job, at) > (?1, ?2)
-             UNION SELECT job, at FROM run_usage WHERE cost_provenance & 7 = 1 AND (job, at) > (?1, ?2)
+             UNION SELECT job, at FROM unpriced_call WHERE (job, at) > (?1, ?2)
              ORDER BY job, at LIMIT ?3",
         )?
         .query_map(params![after.0, after.1, BATCH_RUNS], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let mut writer = Writer::new(&transaction, book, pricing, now)?;
     for (job, at) in &keys {
-        writer.price(usize::try_from(job - 1).unwrap_or(usize::MAX), unpack_at(*at))?;
+        writer.price(index(*job), unpack_at(*at))?;
     }
     let (applied, changes, touched) = writer.finish()?;
     let series = changed_series(&lock(totals), held, book, changes, now);
@@ -160,32 +160,50 @@ fn price_some(
 }
 
 impl Writer<'_> {
-    /// Prices the unpriced parts of a run, if they have a price now.
+    /// Prices what of a run had no price, if it has one now: each call by itself, as if the price had been there.
     fn price(&mut self, job: usize, at: RunAt) -> rusqlite::Result<()> {
         let Some(row) = RunRow::load(self.transaction, job, at)? else { return Ok(()) };
-        let others = load_usage(self.transaction, job, at)?;
-        let own = Part { labels: row.labels, usage: row.usage, calls: row.calls };
-        let priced = |writer: &Self, part: &Part| -> Option<Calls> {
-            if part.calls.provenance != CostProvenance::Unpriced {
-                return None;
-            }
-            let charge = writer.charge(&writer.book.labels[part.labels], at.time(), &part.usage, false);
-            (charge.cost.provenance > CostProvenance::Unpriced)
-                .then(|| Calls::charged(part.calls.count, charge))
-        };
-        let (own, others): (Option<Calls>, Vec<Part>) = (
-            priced(self, &own),
-            others
-                .iter()
-                .filter_map(|part| priced(self, part).map(|calls| Part { calls, ..*part }))
-                .collect(),
-        );
-        if own.is_none() && others.is_empty() {
+        let is_told =
+            row.provenance != UsageProvenance::Transcript && row.calls.provenance == CostProvenance::Unpriced;
+        let told = is_told.then(|| self.charge(&self.book.labels[row.labels], at.time(), &row.usage, false));
+        let told = told.filter(|charge| charge.cost.provenance > CostProvenance::Unpriced);
+        let priced = self.price_calls(job, at)?;
+        if told.is_none() && priced.is_empty() {
             return Ok(());
         }
         self.change(job, at, |writer, row| {
-            row.calls = own.unwrap_or(row.calls);
-            others.iter().try_for_each(|part| save_usage(writer.transaction, job, at, part))
+            row.calls = told.map_or(row.calls, |charge| Calls::charged(0, charge));
+            priced.iter().try_for_each(|labels| row.recharge(writer.transaction, (job, at), *labels))
         })
+    }
+
+    /// Returns the labels of the calls that got a price.
+    fn price_calls(&self, job: usize, at: RunAt) -> rusqlite::Result<BTreeSet<usize>> {
+        let calls: Vec<(i64, usize, UnixMs, Usage)> = self
+            .transaction
+            .prepare_cached(
+                "SELECT key, labels, asked, input, output, cache_read, cache_write
+                 FROM unpriced_call JOIN call USING (key) WHERE unpriced_call.job = ?1 AND unpriced_call.at = ?2",
+            )?
+            .query_map(params![id(job), pack_at(at)], |row| {
+                Ok((row.get(0)?, index(row.get(1)?), UnixMs(row.get(2)?), usage(row, 3)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut priced = BTreeSet::new();
+        for (key, labels, asked, usage) in calls {
+            let charge = self.charge(&self.book.labels[labels], asked, &usage, true);
+            if charge.cost.provenance <= CostProvenance::Unpriced {
+                continue;
+            }
+            let charged = Calls::charged(1, charge);
+            self.transaction
+                .prepare_cached("UPDATE call SET cost = ?2, cost_provenance = ?3 WHERE key = ?1")?
+                .execute(params![key, charged.cost, charged.packed()])?;
+            self.transaction
+                .prepare_cached("DELETE FROM unpriced_call WHERE job = ?1 AND at = ?2 AND key = ?3")?
+                .execute(params![id(job), pack_at(at), key])?;
+            priced.insert(labels);
+        }
+        Ok(priced)
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::open::{beside, check, refuse_other_files};
 use super::store::{count, meta, unpack_at};
+use super::totals::SeriesKind;
 use super::{LedgerError, schema};
 use crate::model::{RunAt, TokenKind, UnixMs, UsageProvenance};
 
@@ -49,7 +50,39 @@ pub struct Summary {
     pub size_bytes: u64,
 }
 
+/// A model that tokens were counted of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedModel {
+    /// The provider.
+    pub provider: String,
+    /// The model, without its provider.
+    pub model: String,
+    /// Tokens that have no price.
+    pub unpriced_tokens: u64,
+}
+
 impl LedgerReader {
+    /// Returns the models that tokens were counted of, by provider and name.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn models(&self) -> Result<Vec<UsedModel>, LedgerError> {
+        self.used_models().map_err(|error| LedgerError::of(&self.path, error))
+    }
+
+    fn used_models(&self) -> rusqlite::Result<Vec<UsedModel>> {
+        // The kinds of tokens are the first four.
+        let mut statement = self.connection.prepare(
+            "SELECT provider, model, coalesce(sum(true_total) FILTER (WHERE kind = ?1), 0)
+             FROM series JOIN labels ON labels.id = series.labels
+             WHERE kind < 4 OR kind = ?1 GROUP BY provider, model ORDER BY provider, model",
+        )?;
+        let rows = statement.query_map([SeriesKind::Unpriced.code()], |row| {
+            Ok(UsedModel { provider: row.get(0)?, model: row.get(1)?, unpriced_tokens: count(row.get(2)?) })
+        })?;
+        rows.collect()
+    }
+
     /// Opens the ledger at `path` for reading.
     ///
     /// # Errors

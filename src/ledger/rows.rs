@@ -48,6 +48,15 @@ impl Calls {
         Self { count, cost: charge.cost.usd.0, provenance: charge.cost.provenance, billing: charge.billing }
     }
 
+    /// Adds what further calls came to.
+    pub fn add(&mut self, more: Self) {
+        let first = self.count == 0;
+        self.provenance = if first { more.provenance } else { self.provenance.with(more.provenance) };
+        self.count += more.count;
+        self.cost = self.cost.saturating_add(more.cost);
+        self.billing = more.billing;
+    }
+
     /// Returns how the cost is known, and what it means, in one number.
     pub const fn packed(self) -> i64 {
         self.provenance as i64 | (self.billing as i64) << 3
@@ -80,13 +89,11 @@ impl Part {
             let sum = self.usage.get(kind).unwrap_or(0).saturating_add_signed(sign * db(tokens));
             self.usage.set(kind, Some(sum));
         }
-        self.calls.count += sign * calls.count;
-        self.calls.cost = self.calls.cost.saturating_add(sign * calls.cost);
         if sign > 0 {
-            let first = self.calls.count == calls.count;
-            self.calls.provenance =
-                if first { calls.provenance } else { self.calls.provenance.with(calls.provenance) };
-            self.calls.billing = calls.billing;
+            self.calls.add(calls);
+        } else {
+            // What is left is told by `recharge`.
+            self.calls.count -= calls.count;
         }
     }
 }
@@ -231,6 +238,30 @@ impl RunRow {
         Ok(())
     }
 
+    /// Makes what the calls under some labels are charged the sum of what each of them is.
+    pub fn recharge(
+        &mut self,
+        connection: &Connection,
+        (job, at): (usize, RunAt),
+        labels: usize,
+    ) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "SELECT cost, cost_provenance FROM call WHERE job = ?1 AND at = ?2 AND labels = ?3 ORDER BY key",
+        )?;
+        let mut rows = statement.query(params![id(job), pack_at(at), id(labels)])?;
+        let mut sum = Calls::default();
+        while let Some(row) = rows.next()? {
+            sum.add(Calls::unpacked(1, row.get(0)?, row.get(1)?));
+        }
+        if self.provenance == UsageProvenance::Transcript && labels == self.labels {
+            self.calls = sum;
+            return Ok(());
+        }
+        let parts = load_usage(connection, job, at)?;
+        let part = parts.into_iter().find(|part| part.labels == labels);
+        part.map_or(Ok(()), |part| save_usage(connection, job, at, &Part { calls: sum, ..part }))
+    }
+
     /// Returns whether calls tell at least what the record does, so that none of those that it counts is missing.
     fn is_covered(&self, parts: &[Part]) -> bool {
         [TokenKind::Input, TokenKind::Output].into_iter().all(|kind| {
@@ -334,6 +365,7 @@ fn calls(row: &Row<'_>, from: usize) -> rusqlite::Result<Calls> {
     Ok(Calls::unpacked(get(0)?, get(1)?, get(2)?))
 }
 
-fn index(id: i64) -> usize {
+/// Returns the index that a number in the database stands for.
+pub(super) fn index(id: i64) -> usize {
     usize::try_from(id - 1).unwrap_or(usize::MAX)
 }

@@ -82,12 +82,18 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID, STRICT;
     -- The run that each call was counted in, by the hash of what is the same of it wherever it is copied to.
     CREATE TABLE call (
-        key INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL, cost INTEGER NOT NULL,
-        cost_provenance INTEGER NOT NULL
+        key INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL, labels INTEGER NOT NULL,
+        cost INTEGER NOT NULL, cost_provenance INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX call_run ON call (job, at);
     -- What was rejected and may be met again, by hash.
     CREATE TABLE rejected (mark INTEGER PRIMARY KEY) STRICT;
+    -- What a call without a price asked for, and when, in ms: a price that turns up prices it as if it had been there.
+    CREATE TABLE unpriced_call (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, key INTEGER NOT NULL, asked INTEGER NOT NULL, input INTEGER NOT NULL,
+        output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL,
+        PRIMARY KEY (job, at, key)
+    ) WITHOUT ROWID, STRICT;
 ",
 ];
 

@@ -168,7 +168,10 @@ impl<'a> Writer<'a> {
             self.note_run(job, run);
         } else {
             row.relabel(self.transaction, job, at, labels)?;
-            (row.usage, row.provenance) = (known.usage, known.provenance);
+            // What the calls told is where `relabel` has put it.
+            if row.provenance != UsageProvenance::Transcript {
+                (row.usage, row.provenance) = (known.usage, known.provenance);
+            }
         }
         (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
         row.duration_ms = known.duration_ms;

@@ -200,7 +200,11 @@ fn run_labels(labels: &Labels) -> RunLabels<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Period;
+    use crate::ledger::{OpenOptions, Pricing};
+    use crate::model::{
+        Batch, BudgetMatch, Charge, Cost, CostProvenance, Delivery, FileId, FilePosition, Period, Position,
+        Reason, Run, RunAt, RunKey, SessionRef, SourceId, Status, Usage, UsageProvenance,
+    };
 
     const HOUR: i64 = 3_600_000;
     const DAY: PeriodBounds = PeriodBounds { start: UnixMs(0), end: UnixMs(24 * HOUR) };
@@ -227,7 +231,7 @@ mod tests {
             limit: NanoUsd(1),
             period: Period::Day,
             timezone: "UTC".into(),
-            matches: crate::model::BudgetMatch::default(),
+            matches: BudgetMatch::default(),
         };
         let matcher = Matcher::new(&definition.matches);
         let mut budget = Budget { definition, matcher, window: 0, matches: Vec::new() };
@@ -247,5 +251,98 @@ mod tests {
         assert_eq!(projected(off, 600, 12 * HOUR), 600);
         // Without a rhythm by the time that passed.
         assert_eq!(projected(job(5 * HOUR, None), 600, 12 * HOUR), 1_200);
+    }
+
+    /// A run of 1,000,000 tokens that started then.
+    fn run(at: UnixMs) -> Run {
+        Run {
+            key: RunKey { job_id: "j".into(), at: RunAt::Started(at) },
+            recorded_at: at.plus(1),
+            status: Status::Ok,
+            reason: Reason::None,
+            duration_ms: Some(1),
+            job_name: None,
+            agent: Some("ops".into()),
+            provider: Some("p".into()),
+            model: Some("m".into()),
+            usage: Usage {
+                input: Some(1_000_000),
+                output: Some(0),
+                cache_read: Some(0),
+                cache_write: Some(0),
+            },
+            provenance: UsageProvenance::Record,
+            delivery: Delivery::Unknown,
+            session: SessionRef::default(),
+            next_run_at: None,
+        }
+    }
+
+    fn count(ledger: &mut Ledger, starts: &[UnixMs]) {
+        let source = SourceId("run-log/a.jsonl".into());
+        let from = ledger.position(&source).cloned();
+        let offset = from.as_ref().and_then(Position::file).map_or(0, |position| position.offset) + 1;
+        let file = FileId { dev: 1, ino: 1 };
+        let to = Position::File(FilePosition { file, offset, last: None, skipped: 0 });
+        let batch = Batch { runs: starts.iter().copied().map(run).collect(), ..Batch::new(source, from, to) };
+        ledger.apply(&batch, starts[0].plus(10)).unwrap();
+    }
+
+    fn dollar_a_million() -> Pricing {
+        std::sync::Arc::new(|asked| {
+            let usd = NanoUsd(i64::try_from(asked.usage.input.unwrap_or(0)).unwrap() * 1_000);
+            Charge { cost: Cost { usd, provenance: CostProvenance::Priced }, ..Charge::default() }
+        })
+    }
+
+    /// Berlin, in which clocks went back on 2026-10-25: that day has 25 hours.
+    #[test]
+    fn what_was_spent_survives_restarts_rolls_over_at_midnight_and_follows_late_prices() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
+            Ledger::open(&folder.path().join("ledger.sqlite"), &options, UnixMs(0)).unwrap().ledger
+        };
+        // 2026-10-25T00:00 in Berlin is 22:00 UTC of the day before.
+        let midnight = UnixMs(1_792_879_200_000);
+        let next = midnight.plus(25 * HOUR);
+        let definition = |name: &str, period, agent: Option<&str>| BudgetDefinition {
+            name: name.into(),
+            limit: NanoUsd(5_000_000_000),
+            period,
+            timezone: "Europe/Berlin".into(),
+            matches: BudgetMatch { agent: agent.map(str::to_owned), ..BudgetMatch::default() },
+        };
+        let definitions = [
+            definition("day", Period::Day, None),
+            definition("month", Period::Month, Some("o*")),
+            definition("others", Period::Day, Some("main")),
+        ];
+        let dollars = |budgets: &mut Budgets, ledger: &mut Ledger, now| -> Vec<i64> {
+            let states = budgets.refresh(ledger, now).unwrap();
+            states.iter().map(|state| state.spent.0 / 1_000_000_000).collect()
+        };
+        let mut ledger = open();
+        let mut budgets = Budgets::new(&definitions).unwrap();
+        // Without a price nothing is spent yet.
+        count(&mut ledger, &[midnight.plus(-1), midnight, midnight.plus(3 * HOUR)]);
+        assert_eq!(dollars(&mut budgets, &mut ledger, midnight.plus(4 * HOUR)), [0, 0, 0]);
+        ledger.set_pricing(dollar_a_million());
+        ledger.price_unpriced(midnight.plus(4 * HOUR)).unwrap();
+        assert_eq!(dollars(&mut budgets, &mut ledger, midnight.plus(4 * HOUR)), [2, 3, 0], "a late price");
+        count(&mut ledger, &[next.plus(-1)]);
+        assert_eq!(dollars(&mut budgets, &mut ledger, next.plus(-1)), [3, 4, 0], "the 25th hour");
+
+        drop(ledger);
+        let (mut ledger, mut again) = (open(), Budgets::new(&definitions).unwrap());
+        assert_eq!(dollars(&mut again, &mut ledger, next.plus(-1)), [3, 4, 0], "started anew");
+
+        ledger.set_pricing(dollar_a_million());
+        assert_eq!(dollars(&mut again, &mut ledger, next), [0, 4, 0], "midnight");
+        // One that is recorded after midnight belongs to the day on which it started.
+        count(&mut ledger, &[next.plus(-2), next]);
+        assert_eq!(dollars(&mut again, &mut ledger, next.plus(1)), [1, 6, 0]);
+        let states = again.refresh(&mut ledger, next.plus(1)).unwrap();
+        assert_eq!((states[1].limit.0 - states[1].spent.0) / 1_000_000_000, -1, "overspent");
     }
 }

@@ -244,6 +244,7 @@ impl Core {
             }
             process.ledger_bytes = ledger_bytes;
             process.overdue_jobs = health.overdue_jobs;
+            process.prices_problem = self.collector.price_problem().is_some();
             process.sources =
                 health.sources.iter().map(|(name, up)| SourceState { name, up: *up, watch }).collect();
             readiness.source = health.problem;

@@ -197,6 +197,7 @@ impl Own<'_> {
         self.plain(&metrics::SERIES, totals.series.len() as u64);
         self.plain(&metrics::SERIES_IDLE, idle);
         self.plain(&metrics::JOBS_OVER_LIMIT, over);
+        self.plain(&metrics::PRICES_PROBLEM, u64::from(process.prices_problem));
         self.plain(&metrics::JOBS_OVERDUE, process.overdue_jobs);
         self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
         self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));

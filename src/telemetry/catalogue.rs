@@ -107,6 +107,8 @@ metrics! {
     UNPRICED_TOKENS = Gauge "openclaw.usage.unpriced.tokens", "",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5]],
         "Tokens whose model has no price in any source. Falls when one turns up.";
+    PRICES_PROBLEM = Gauge "openclaw.usage.prices.problem", "", &[],
+        "1 while a file of prices cannot be read: what it said before stays in force.";
     JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
         "Start of the job's newest run, in seconds since the epoch.";
     JOB_LAST_SUCCESS = Gauge "openclaw.cron.job.last_success.timestamp", "s", JOB,

@@ -102,6 +102,8 @@ pub struct ProcessState {
     pub overdue_jobs: u64,
     /// Its push endpoints by name.
     pub endpoints: Vec<(String, EndpointStats)>,
+    /// Whether a file of prices cannot be read.
+    pub prices_problem: bool,
     /// Its budgets.
     pub budgets: Vec<BudgetState>,
     /// Size of the ledger's file in bytes.

@@ -3,9 +3,10 @@
 //! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `stores`: recordings whose
 //! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `records`:
 //! how much of what was billed records can show. `billed`: what the provider billed, by the sessions' transcripts;
-//! `live`: the same, as it came about. `privacy`: what of a record never leaves it.
+//! `costs`: the same in dollars; `live`: as it came about. `privacy`: what of a record never leaves it.
 
 mod billed;
+mod costs;
 mod live;
 mod privacy;
 mod privacy_of_sessions;

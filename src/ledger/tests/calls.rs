@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{BilledCall, FailedCall, NanoUsd, TokenKind};
 
 /// A call of `run("a", minute)`, `seconds` after its start.
-fn call(key: u64, job: &str, minute: i64, seconds: i64) -> BilledCall {
+pub(super) fn call(key: u64, job: &str, minute: i64, seconds: i64) -> BilledCall {
     let start = T0.plus(minute * MINUTE_MS);
     BilledCall {
         key,
@@ -20,14 +20,14 @@ fn call(key: u64, job: &str, minute: i64, seconds: i64) -> BilledCall {
 }
 
 impl Bench {
-    fn calls(&mut self, calls: Vec<BilledCall>) {
+    pub(super) fn calls(&mut self, calls: Vec<BilledCall>) {
         let batch = Batch { calls, ..self.batch(Vec::new()) };
         let now = self.now;
         self.ledger().apply(&batch, now).unwrap();
     }
 
     /// True totals of the four kinds.
-    fn tokens(&self) -> [u64; 4] {
+    pub(super) fn tokens(&self) -> [u64; 4] {
         TokenKind::ALL.map(|kind| self.sum(SeriesKind::Tokens(kind)).0)
     }
 
@@ -139,5 +139,16 @@ fn a_record_that_says_ok_of_a_failed_call_is_corrected() {
     assert_eq!((bench.wasted(Status::Error), bench.wasted(Status::Ok)), (1_634, 0));
     assert_eq!(bench.outcome(run("a", 0)), Outcome::Duplicate, "the record read again does not undo it");
     assert_eq!(bench.totals().jobs[0].consecutive_errors, 1);
+    bench.is_sound();
+}
+
+#[test]
+fn a_record_of_another_model_than_the_calls_before_it_counts_nothing_twice() {
+    let mut bench = Bench::new();
+    let other = |key| BilledCall { model: Some("fallback".into()), ..call(key, "a", 0, 1) };
+    bench.calls(vec![other(1), other(2), call(3, "a", 0, 3)]);
+    assert_eq!(bench.tokens(), [1_500, 30, 900, 21]);
+    assert_eq!(bench.outcome(run("a", 0)), Outcome::Updated);
+    assert_eq!(bench.tokens(), [1_500, 30, 900, 21]);
     bench.is_sound();
 }

@@ -13,7 +13,7 @@ mod prices;
 mod run_logs;
 mod transcripts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -25,7 +25,7 @@ use prices::Prices;
 use run_logs::RunLogs;
 use transcripts::Transcripts;
 
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Pricing};
 use crate::model::{FileId, UnixMs};
 use crate::openclaw::{Layout, read_jobs, run_log, state_file};
 use crate::price::PriceBook;
@@ -44,7 +44,10 @@ pub struct Collector {
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
+    /// What is wrong with the list of jobs.
     problem: Option<String>,
+    /// What is wrong with the gateway's configuration, as far as it says where things are.
+    misplaced: Option<String>,
 }
 
 /// What tells a changed file from an unchanged one without opening it.
@@ -79,6 +82,7 @@ impl Collector {
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
+            misplaced: None,
         }
     }
 
@@ -88,10 +92,27 @@ impl Collector {
         Self { prices: Prices::new(settings), ..self }
     }
 
+    /// Reads the prices without anything that they apply to. Returns how to price, if that changed.
+    pub fn read_prices(&mut self) -> Option<Pricing> {
+        self.prices.refresh(&self.layout.state_dir)
+    }
+
+    /// Returns provider and model of all that the operator and the gateway name, but not the catalogue.
+    #[must_use]
+    pub fn configured_models(&self) -> BTreeSet<(String, String)> {
+        self.prices.models()
+    }
+
     /// Returns the prices in force.
     #[must_use]
     pub fn price_book(&self) -> Arc<PriceBook> {
         self.prices.book()
+    }
+
+    /// Returns why a file's prices of before are still in force, if one cannot be read.
+    #[must_use]
+    pub fn price_problem(&self) -> Option<&str> {
+        self.prices.problem()
     }
 
     /// Returns what was left out of the prices, or is doubtful.
@@ -109,7 +130,7 @@ impl Collector {
     /// Returns what is wrong with the job list or the gateway's configuration, if anything.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
-        self.problem.as_deref().or_else(|| self.prices.problem())
+        self.problem.as_deref().or(self.misplaced.as_deref()).or_else(|| self.prices.problem())
     }
 
     /// Looks at everything: the gateway's configuration, its jobs, and every source that changed.
@@ -264,9 +285,13 @@ impl Collector {
         }
         self.stamps.insert(path, stamp);
         let (layout, problem) = Layout::read(&self.layout.state_dir, self.home.as_deref());
-        if let Some(problem) = problem {
+        let problem = problem.map(|problem| problem.to_string());
+        if let Some(text) = problem.as_ref().filter(|_| problem != self.misplaced) {
+            tracing::warn!("{text}");
+        }
+        self.misplaced = problem;
+        if self.misplaced.is_some() {
             // The places known so far stay in use: a half-written file must not move them.
-            self.settle(Some(problem.to_string()));
             return;
         }
         if layout != self.layout {

@@ -3,14 +3,16 @@
 //! A file that cannot be read keeps the prices that it gave before, and says so. Deliberately absent: what a price does
 //! to what was counted (`ledger`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Stamp, stamp_of};
 use crate::config::Config;
 use crate::ledger::Pricing;
-use crate::model::{Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, Priceable};
+use crate::model::{
+    Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, PriceSource, Priceable,
+};
 use crate::openclaw::{
     BillingDefaults, FoundPrices, ProviderFacts, agent_model_files, read_agent_prices, read_config_prices,
 };
@@ -93,6 +95,22 @@ impl Prices {
     /// Returns what was left out of the prices, or is doubtful.
     pub fn notes(&self) -> Vec<String> {
         self.sources.values().flat_map(|source| source.notes.iter().cloned()).collect()
+    }
+
+    /// Returns provider and model of all that is named, but by a catalogue or a pattern.
+    pub fn models(&self) -> BTreeSet<(String, String)> {
+        let sources = self.sources.values();
+        let entries = sources.clone().flat_map(|source| &source.entries).chain(&self.settings.entries);
+        let windows = sources.flat_map(|source| &source.windows);
+        let priced = entries.map(|entry| (&entry.provider, &entry.model, &entry.source));
+        let known = windows.map(|window| (&window.provider, &window.model, &window.source));
+        let named = |(provider, model, source): &(&String, &String, &PriceSource)| match source {
+            PriceSource::Catalogue => false,
+            PriceSource::Override(_) => !format!("{provider}{model}").contains(['*', '?']),
+            PriceSource::Gateway | PriceSource::Agent(_) => true,
+        };
+        let all = priced.chain(known).filter(named);
+        all.map(|(provider, model, _)| (provider.clone(), model.clone())).collect()
     }
 
     /// Looks at the files of prices. Returns how to price from now on, if that changed.
