@@ -111,6 +111,22 @@ fn what_has_no_price_is_named_with_the_remedy() {
     }
     assert!(!sandbox.ledger().exists(), "nothing is made");
 
+    let own = sandbox.path("own.toml");
+    fs::write(&own, "[[budget]]\nname = \"ops\"\nusd = 20\nperiod = \"day\"\ntimezone = \"Europe/Berlin\"\n")
+        .expect("a configuration");
+    let state = sandbox.state_dir();
+    let places = [&state, &own].map(|path| path.to_str().expect("UTF-8"));
+    let checked =
+        self::words(&run(&sandbox.path(""), &["check", "--state-dir", places[0], "--config", places[1]]));
+    for part in [
+        "3 models without a price, such as acme/",
+        "`openclaw-usage prices` lists them",
+        "left out or doubtful",
+        "budget ops: 20.00 US dollars a day, which begins at midnight in Europe/Berlin",
+    ] {
+        assert!(checked.contains(part), "{part:?} is not in:\n{checked}");
+    }
+
     fs::write(&file, "{ models: {").expect("half a configuration");
     let half = list(&sandbox, &[]);
     assert_eq!(half.status.code(), Some(1));

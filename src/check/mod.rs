@@ -60,6 +60,8 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
     let watching = state::watching(config, &mut findings);
     patience.word(|| "reading the ledger".to_owned());
     let ledger = ledger::inspect(config, &state, &mut findings);
+    patience.word(|| "reading the prices".to_owned());
+    findings.extend(prices::inspect(config, surroundings.home, now));
     let known = ledger.content.as_ref().map(|content| content.gateway.clone());
     let gateway = config.gateway.clone().or(known).unwrap_or_else(|| DEFAULT_GATEWAY.to_owned());
     let resource = names::resource(config, &gateway);

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::page::{Page, many, number};
+use super::report::{Finding, Section};
 use crate::config::Config;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::model::{Priceable, UnixMs, Usage};
@@ -97,6 +98,45 @@ pub fn prices(config: &Config, home: Option<&Path>, now: UnixMs) -> PriceList {
         problem,
         notes: collector.price_notes(),
     }
+}
+
+/// Returns what is to be said of prices and budgets.
+pub(super) fn inspect(config: &Config, home: Option<&Path>, now: UnixMs) -> Vec<Finding> {
+    let list = prices(config, home, now);
+    let here = Section::Prices;
+    let mut findings = Vec::new();
+    let without: Vec<&ModelPrice> = list.models.iter().filter(|model| model.price.is_none()).collect();
+    let priced = count(list.models.len() - without.len());
+    findings.push(match (priced, without.first()) {
+        (0, None) => Finding::ok(here, "no model was seen yet, so that there is nothing to price"),
+        (_, None) => Finding::ok(here, format!("{} seen, each with a price", many(priced, "model"))),
+        (_, Some(first)) => {
+            let name = format!("{}/{}", first.provider, first.model);
+            let without = many(count(without.len()), "model");
+            let text = format!("{without} without a price, such as {name}, and {priced} with one");
+            Finding::note(here, text).with(
+                "their tokens are shown as unpriced; `openclaw-usage prices` lists them with a [[price]] to fill in",
+            )
+        }
+    });
+    if let Some(problem) = &list.problem {
+        let remedy = "mend it; a running `serve` keeps the prices of before";
+        findings.push(Finding::problem(here, problem, remedy));
+    }
+    if !list.notes.is_empty() {
+        let entries = if list.notes.len() == 1 { "entry is" } else { "entries are" };
+        let text = format!("{} {entries} left out or doubtful: {}", list.notes.len(), list.notes[0]);
+        findings.push(Finding::note(here, text).with("`openclaw-usage prices` has them all"));
+    }
+    findings.extend(config.budgets.iter().map(|budget| {
+        let (name, limit, zone) = (&budget.name, budget.limit, &budget.timezone);
+        let period = budget.period.as_str();
+        Finding::ok(
+            here,
+            format!("budget {name}: {limit} US dollars a {period}, which begins at midnight in {zone}"),
+        )
+    }));
+    findings
 }
 
 type Used = BTreeMap<(String, String), u64>;

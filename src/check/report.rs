@@ -100,6 +100,8 @@ pub enum Section {
     Watching,
     /// Our own count.
     Ledger,
+    /// What models cost, and budgets.
+    Prices,
     /// Where metrics are pushed.
     Endpoints,
     /// Under which names they will be found.

@@ -27,6 +27,7 @@ pub fn render(report: &Report) -> String {
             ledger(page, content, report.checked_at_ms);
         }
     });
+    section(&mut page, report, Section::Prices, |_| {});
     section(&mut page, report, Section::Endpoints, |_| {});
     section(&mut page, report, Section::Names, |page| names(page, report));
     page.gap();
@@ -57,6 +58,7 @@ const fn title(section: Section) -> &'static str {
         Section::StateDirectory => "STATE DIRECTORY",
         Section::Watching => "HOW CHANGES ARE NOTICED",
         Section::Ledger => "LEDGER",
+        Section::Prices => "PRICES",
         Section::Endpoints => "ENDPOINTS",
         Section::Names => "NAMES IN PROMETHEUS",
     }

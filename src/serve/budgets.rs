@@ -83,10 +83,11 @@ impl Budgets {
         }
         let totals = ledger.totals();
         let totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let jobs = by_id(&totals);
         Ok(self
             .list
             .iter_mut()
-            .map(|budget| budget.state(&self.windows[budget.window], &totals, now))
+            .map(|budget| budget.state(&self.windows[budget.window], &totals, &jobs, now))
             .collect())
     }
 }
@@ -126,7 +127,7 @@ fn add(sums: &mut HashMap<usize, (i64, UnixMs)>, spent: &Spent) {
 }
 
 impl Budget {
-    fn state(&mut self, window: &Window, totals: &Totals, now: UnixMs) -> BudgetState {
+    fn state(&mut self, window: &Window, totals: &Totals, jobs: &Jobs<'_>, now: UnixMs) -> BudgetState {
         for labels in &totals.labels[self.matches.len().min(totals.labels.len())..] {
             self.matches.push(self.matcher.matches(&run_labels(labels)));
         }
@@ -136,7 +137,7 @@ impl Budget {
         let spent = NanoUsd(spent.max(0));
         let limit = self.definition.limit;
         let projected = window.bounds.map_or(spent, |bounds| {
-            let expected = self.expected(window, bounds, totals, now);
+            let expected = self.expected(window, bounds, (totals, jobs), now);
             project(spent, bounds, now, expected)
         });
         BudgetState {
@@ -153,7 +154,7 @@ impl Budget {
         &self,
         window: &Window,
         bounds: PeriodBounds,
-        totals: &Totals,
+        (totals, jobs): (&Totals, &Jobs<'_>),
         now: UnixMs,
     ) -> Option<Expected> {
         let mut by_job: HashMap<&str, (i64, UnixMs)> = HashMap::new();
@@ -165,13 +166,20 @@ impl Budget {
         }
         let mut to_come: i128 = 0;
         for (job_id, (spent, first)) in by_job.into_iter().filter(|(_, (spent, _))| *spent > 0) {
-            let job = totals.jobs.iter().find(|job| job.job_id == job_id)?;
+            let job = jobs.get(job_id)?;
             let (had, left) = runs(job, first, bounds, now)?;
             to_come += i128::from(spent) * i128::from(left) / i128::from(had);
         }
         let mean = NanoUsd(i64::try_from(to_come).ok()?);
         Some(Expected { runs: 1, mean })
     }
+}
+
+/// Jobs by their id: each budget asks for each of its own.
+type Jobs<'t> = HashMap<&'t str, &'t JobFacts>;
+
+fn by_id(totals: &Totals) -> Jobs<'_> {
+    totals.jobs.iter().map(|job| (job.job_id.as_str(), job)).collect()
 }
 
 /// Returns how many runs a job had since the first of this period, by its rhythm, and how many are still to come.
@@ -237,7 +245,7 @@ mod tests {
         let mut budget = Budget { definition, matcher, window: 0, matches: Vec::new() };
         let labels = std::sync::Arc::new(Labels { job_id: "j".into(), ..Labels::default() });
         let totals = Totals { jobs: vec![job], labels: vec![labels], ..Totals::default() };
-        budget.state(&window(spent), &totals, UnixMs(now)).projected.0
+        budget.state(&window(spent), &totals, &by_id(&totals), UnixMs(now)).projected.0
     }
 
     #[test]
