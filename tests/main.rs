@@ -8,6 +8,7 @@
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
+//! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
@@ -32,6 +33,8 @@ mod demo;
 mod end_to_end;
 #[cfg(test)]
 mod hardship;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]

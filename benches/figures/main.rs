@@ -20,6 +20,7 @@ mod renames;
 mod report;
 mod size;
 mod table;
+mod transcripts;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -39,6 +40,7 @@ const SECTIONS: [(&str, Section); 9] = [
     ("renames", renames::measure),
     ("push", push::measure),
     ("queryable", queryable::measure),
+    ("transcripts", transcripts::measure),
     ("report", report::measure),
     ("size", size::measure),
 ];

@@ -201,7 +201,7 @@ impl Scan {
             self.add(index, run);
         }
         for reject in rejects {
-            let Reject { reason, sample } = reject;
+            let Reject { reason, sample, .. } = reject;
             for sums in [&mut self.all, &mut self.stores[index]] {
                 sums.rejects.entry(reason).or_insert_with(|| (0, sample.clone())).0 += 1;
             }
@@ -236,7 +236,7 @@ impl Scan {
             }
         };
         let sample = run_log::source_id(name).to_string();
-        self.take(run_log::SOURCE, &[], vec![Reject { reason, sample }]);
+        self.take(run_log::SOURCE, &[], vec![Reject::new(reason, sample)]);
     }
 }
 

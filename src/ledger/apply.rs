@@ -104,6 +104,9 @@ fn write(
     }
     let rejects: &[Reject] = if batch.again { &[] } else { &batch.rejects };
     for reject in rejects {
+        if is_known(&transaction, reject)? {
+            continue;
+        }
         *book.counters.rejects.entry(reject.reason).or_default() += 1;
         transaction
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
@@ -126,4 +129,13 @@ fn write(
         book.series_index.insert((series.labels, series.kind), series.seq);
     }
     Ok((applied, series, touched))
+}
+
+/// Returns whether a reject was counted before; notes it if not.
+fn is_known(connection: &Connection, reject: &Reject) -> rusqlite::Result<bool> {
+    let Some(mark) = reject.mark else { return Ok(false) };
+    let noted = connection
+        .prepare_cached("INSERT INTO rejected VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([mark.cast_signed()])?;
+    Ok(noted == 0)
 }

@@ -5,7 +5,36 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::store::{count, db};
+use super::{Ledger, LedgerError};
 use crate::model::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
+
+impl Ledger {
+    /// Forgets how far sources were read that are gone for good: those whose name begins so and that are not kept.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing was forgotten then.
+    pub fn forget_positions(
+        &mut self,
+        prefix: &str,
+        keep: impl Fn(&SourceId) -> bool,
+    ) -> Result<(), LedgerError> {
+        let gone = |source: &&SourceId| source.0.starts_with(prefix) && !keep(source);
+        let gone: Vec<SourceId> = self.book.positions.keys().filter(gone).cloned().collect();
+        if !gone.is_empty() {
+            delete_positions(&mut self.connection, &gone).map_err(|error| self.failed(error))?;
+            gone.iter().for_each(|source| _ = self.book.positions.remove(source));
+        }
+        Ok(())
+    }
+}
+
+fn delete_positions(connection: &mut Connection, gone: &[SourceId]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for source in gone {
+        transaction.prepare_cached("DELETE FROM position WHERE source = ?1")?.execute([&source.0])?;
+    }
+    transaction.commit()
+}
 
 /// Loads all positions.
 pub fn load_positions(connection: &Connection) -> rusqlite::Result<HashMap<SourceId, Position>> {

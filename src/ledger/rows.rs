@@ -212,6 +212,25 @@ impl RunRow {
         Ok(())
     }
 
+    /// Takes the first record of a run that only calls told of, whose usage stands if they do not cover it.
+    pub fn take_record(
+        &mut self,
+        connection: &Connection,
+        job: usize,
+        at: RunAt,
+        run: &Run,
+    ) -> rusqlite::Result<()> {
+        self.recorded = run.recorded_at.since(at.time());
+        let parts = self.load_parts(connection, job, at)?;
+        let own = parts[0];
+        let record = Self { usage: run.usage, ..self.clone() };
+        if self.provenance == UsageProvenance::Transcript && !record.is_covered(&parts) {
+            save_usage(connection, job, at, &own)?;
+            (self.usage, self.provenance, self.calls) = (run.usage, run.provenance, Calls::default());
+        }
+        Ok(())
+    }
+
     /// Returns whether calls tell at least what the record does, so that none of those that it counts is missing.
     fn is_covered(&self, parts: &[Part]) -> bool {
         [TokenKind::Input, TokenKind::Output].into_iter().all(|kind| {

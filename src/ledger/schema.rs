@@ -86,6 +86,8 @@ const MIGRATIONS: [&str; 3] = [
         cost_provenance INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX call_run ON call (job, at);
+    -- What was rejected and may be met again, by hash.
+    CREATE TABLE rejected (mark INTEGER PRIMARY KEY) STRICT;
 ",
 ];
 

@@ -161,17 +161,19 @@ impl<'a> Writer<'a> {
         }
         self.uncount(job, at, &row)?;
         let labels = self.label_set(known.labels)?;
-        let relabelled = labels != row.labels;
-        row.relabel(self.transaction, job, at, labels)?;
+        let (relabelled, before) = (labels != row.labels, (row.usage, row.provenance));
         if was_unrecorded {
-            row.recorded = run.recorded_at.since(at.time());
+            row.take_record(self.transaction, job, at, run)?;
+            row.relabel(self.transaction, job, at, labels)?;
             self.note_run(job, run);
+        } else {
+            row.relabel(self.transaction, job, at, labels)?;
+            (row.usage, row.provenance) = (known.usage, known.provenance);
         }
         (row.status, row.reason, row.delivery) = (known.status, known.reason, known.delivery);
-        let told_anew = known.provenance != UsageProvenance::Transcript
-            && ((row.usage, row.provenance) != (known.usage, known.provenance) || relabelled);
-        (row.duration_ms, row.usage, row.provenance) = (known.duration_ms, known.usage, known.provenance);
-        if told_anew {
+        row.duration_ms = known.duration_ms;
+        let is_record_s = row.provenance != UsageProvenance::Transcript;
+        if is_record_s && (relabelled || before != (row.usage, row.provenance)) {
             let charge = self.charge(&self.book.labels[labels], at.time(), &row.usage, false);
             row.calls = Calls::charged(0, charge);
         }

@@ -67,6 +67,16 @@ pub struct Reject {
     pub reason: RejectReason,
     /// Where it was and what shape it had. Never content: no value of a record appears here.
     pub sample: String,
+    /// Hash of what it was, if it may be met again where nothing tells that it was met before: counted once then.
+    pub mark: Option<u64>,
+}
+
+impl Reject {
+    /// Returns a piece of input that is met once.
+    #[must_use]
+    pub const fn new(reason: RejectReason, sample: String) -> Self {
+        Self { reason, sample, mark: None }
+    }
 }
 
 /// What lies between two positions of a source: the unit that is committed at once.

@@ -106,9 +106,7 @@ pub fn poll(
     let mut take = |line: &[u8]| {
         parse_line(line, now, |parsed| match parsed {
             Parsed::Run(run) => runs.push(*run),
-            Parsed::Reject(reason) => {
-                rejects.push(Reject { reason, sample: sample(&source, line.len() as u64) })
-            }
+            Parsed::Reject(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });
     };
     let mut too_long = Vec::new();
@@ -131,11 +129,8 @@ pub fn poll(
             }
         })
         .map_err(failed)?;
-    rejects.extend(
-        too_long
-            .iter()
-            .map(|bytes| Reject { reason: RejectReason::LineTooLong, sample: sample(&source, *bytes) }),
-    );
+    rejects
+        .extend(too_long.iter().map(|bytes| Reject::new(RejectReason::LineTooLong, sample(&source, *bytes))));
     let changed = from != Some(outcome.to) || outcome.gap;
     let batch = changed.then_some(Batch {
         runs,

@@ -205,7 +205,7 @@ impl Reading {
     fn look_at_open(&mut self, table: &Table, connection: &Connection, now: UnixMs) -> rusqlite::Result<()> {
         for row in std::mem::take(&mut self.position.open) {
             if let Some(found) = table.row(connection, row, now)? {
-                self.take(table, row, found.what);
+                self.take(table, row, found.mark, found.what);
             }
         }
         Ok(())
@@ -224,19 +224,19 @@ impl Reading {
             let number: i64 = row.get(0)?;
             let found = (table.read)(row, now)?;
             (self.position.row, self.position.mark) = (number, found.mark);
-            self.take(table, number, found.what);
+            self.take(table, number, found.mark, found.what);
             self.rows += 1;
             bytes += found.bytes;
         }
         Ok(false)
     }
 
-    fn take(&mut self, table: &Table, row: i64, what: What) {
+    fn take(&mut self, table: &Table, row: i64, mark: u64, what: What) {
         match what {
             What::Run(run) => self.runs.push(*run),
             What::Reject(reason) => {
                 let sample = format!("{}: row {row}", table.source);
-                self.rejects.push(Reject { reason, sample });
+                self.rejects.push(Reject { mark: Some(mark ^ reason as u64), ..Reject::new(reason, sample) });
             }
             What::Unfinished => {
                 if self.position.open.len() == MAX_OPEN {

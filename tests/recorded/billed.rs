@@ -1,123 +1,355 @@
-//! What the provider billed for each run, and how much of it the run's record can show.
+//! Whole recordings against what their provider billed, at once and through what befalls a state directory.
+//!
+//! What is expected comes from `truth.json`, which was made of the provider's own log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-use openclaw_usage::ledger::{Outcome, SeriesKind, Totals};
-use openclaw_usage::model::TokenKind;
+use openclaw_usage::ledger::Outcome;
+use openclaw_usage::model::{Status, UsageProvenance};
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
 
+use super::*;
 use crate::common::fixtures::Fixture;
 
-/// Runs, and tokens by kind in the order of [`TokenKind::ALL`].
-pub type Shown = [u64; 5];
+/// Tokens of the four kinds.
+pub type Tokens = [u64; 4];
 
-/// One run of the truth.
-pub struct BilledRun {
-    pub job: String,
-    pub run_at: u64,
-    /// The label of its job.
-    pub label: String,
-    /// Of a directory that went through upgrades: the version that made the run.
-    pub stage: String,
-    pub tokens: [u64; 4],
+/// All whole recordings, and how far the job that works in the main session can be found there.
+pub const WHOLE: [(&str, MainSession); 7] = [
+    ("2026.2.17", MainSession::Shared),
+    ("2026.5.28", MainSession::OwnKey),
+    ("2026.6.11", MainSession::OwnKey),
+    ("2026.9.6", MainSession::Shared),
+    ("stage1-5.28", MainSession::OwnKey),
+    ("stage2-6.11", MainSession::OwnKey),
+    ("stage3-9.6", MainSession::SharedIn("3-9.6")),
+];
+
+/// Billed in 2026.6.11 and on no disk: the call was in flight when the gateway was stopped.
+const IN_FLIGHT: (&str, &str, Tokens) = ("2026.6.11", "cache-heavy", [915, 60, 4096, 0]);
+
+/// 30 days later every record is too old to be held in memory.
+const MONTH_MS: i64 = 30 * 86_400_000;
+
+/// Where the calls of the job are that works in the main session.
+#[derive(Clone, Copy)]
+pub enum MainSession {
+    /// Under a key of its own that names the job.
+    OwnKey,
+    /// In the session that is also the chat's: nobody can tell.
+    Shared,
+    /// An upgrade to a version of that kind, in this stage.
+    SharedIn(&'static str),
 }
 
-/// What a record tells of cached tokens.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Cache {
-    /// Nothing: before 2026.6.6, and what a later version imported.
-    Untold,
-    /// Both kinds together, by the total: 2026.6.6 to 7.x.
-    Together,
-    /// Each kind: from 2026.8.1 on.
-    Each,
+/// What the truth says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// By the job's label and its model; the job in the main session has none that is told.
+    pub tokens: BTreeMap<(String, String), Tokens>,
+    /// The same of runs that ended in an error.
+    pub wasted: BTreeMap<(String, String), Tokens>,
+    /// By the job's label and status.
+    pub runs: BTreeMap<(String, String), u64>,
+    /// Each run of an isolated job, by job and start.
+    pub of_run: BTreeMap<(String, i64), Tokens>,
 }
 
-/// Every run that the truth names.
-pub fn billed(fixture: &Fixture) -> Vec<BilledRun> {
-    let truth = fixture.truth();
-    let mut runs = Vec::new();
-    for job in truth["jobs"].as_array().expect("jobs") {
-        let id = job["jobId"].as_str().expect("jobId");
-        let once = job["schedule"]["kind"] == "at";
-        let made = job["runs"].as_array().expect("runs");
-        assert_eq!(job["expectedRuns"].as_u64(), Some(made.len() as u64), "{}", job["name"]);
-        for run in made {
-            let tokens = ["input", "output", "cacheRead", "cacheWrite"]
-                .map(|kind| run[kind].as_u64().expect("billed tokens"));
-            runs.push(BilledRun {
-                job: id.to_owned(),
-                run_at: run["runAtMs"].as_u64().expect("runAtMs"),
-                label: if once { "one-shot" } else { id }.to_owned(),
-                stage: run["stage"].as_str().unwrap_or_default().to_owned(),
-                tokens,
-            });
+pub fn plus(a: Tokens, b: Tokens) -> Tokens {
+    std::array::from_fn(|kind| a[kind] + b[kind])
+}
+
+fn minus(a: Tokens, b: Tokens) -> Tokens {
+    std::array::from_fn(|kind| a[kind] - b[kind])
+}
+
+fn tokens_of(value: &Value) -> Tokens {
+    ["input", "output", "cacheRead", "cacheWrite"].map(|kind| value[kind].as_u64().expect("a count"))
+}
+
+fn sum(values: &Value) -> Tokens {
+    values.as_array().expect("a list").iter().map(tokens_of).fold([0; 4], plus)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// How a run ended: 2026.2.17 writes `ok` where the last call failed.
+fn status_of(run: &Value) -> &'static str {
+    let outcomes = run["callOutcomes"].as_array().expect("outcomes of calls");
+    let failed = outcomes.last().is_some_and(|outcome| outcome != "ok");
+    if failed || run["recordStatus"] == "error" { "error" } else { "ok" }
+}
+
+impl Expected {
+    pub fn of(fixture: &Fixture, name: &str, main: MainSession) -> Self {
+        let truth = fs::read_to_string(fixture.path("truth.json")).expect("truth.json");
+        let truth: Value = serde_json::from_str(&truth).expect("truth.json is JSON");
+        let mut expected = Self::default();
+        for job in truth["jobs"].as_array().expect("jobs") {
+            let label = if job["schedule"]["kind"] == "at" { "one-shot".into() } else { text(&job["jobId"]) };
+            let key = (label.clone(), text(&job["model"]));
+            let isolated = job["sessionTarget"] != "main";
+            for run in job["runs"].as_array().expect("runs") {
+                let status = status_of(run);
+                *expected.runs.entry((label.clone(), status.to_owned())).or_default() += 1;
+                if !isolated {
+                    continue;
+                }
+                let at = run["runAtMs"].as_i64().expect("runAtMs");
+                expected.of_run.insert((text(&job["jobId"]), at), tokens_of(run));
+                if status == "error" {
+                    let wasted = expected.wasted.entry(key.clone()).or_default();
+                    *wasted = plus(*wasted, tokens_of(run));
+                }
+            }
+            let billed = tokens_of(job);
+            let found = if isolated {
+                let missing = if (name, job["name"].as_str()) == (IN_FLIGHT.0, Some(IN_FLIGHT.1)) {
+                    IN_FLIGHT.2
+                } else {
+                    [0; 4]
+                };
+                assert_eq!(minus(billed, sum(&job["runs"])), missing, "{name}: {}", job["name"]);
+                minus(billed, missing)
+            } else {
+                match main {
+                    MainSession::OwnKey => billed,
+                    MainSession::Shared => [0; 4],
+                    MainSession::SharedIn(stage) => {
+                        let every = tokens_of(&truth["byStageEveryCall"][stage]);
+                        let shared = minus(every, tokens_of(&truth["byStageIsolatedCronRuns"][stage]));
+                        minus(billed, minus(shared, sum(&truth["notCron"])))
+                    }
+                }
+            };
+            let tokens = expected.tokens.entry(key).or_default();
+            *tokens = plus(*tokens, found);
+        }
+        expected.tokens.retain(|_, tokens| *tokens != [0; 4]);
+        expected.wasted.retain(|_, tokens| *tokens != [0; 4]);
+        expected.of_run.retain(|_, tokens| *tokens != [0; 4]);
+        expected
+    }
+
+    /// Reads the same off what is counted. `exported`: as it is shown, else as it is true.
+    pub fn counted(&self, counting: &Counting, exported: bool) -> Self {
+        let totals = counting.totals();
+        let mut counted = Self::default();
+        for series in &totals.series {
+            let labels = &totals.labels[series.labels];
+            let total = if exported { series.exported_total } else { series.true_total };
+            let untold = (labels.job_id.clone(), String::new());
+            let key = if self.tokens.contains_key(&untold) {
+                untold
+            } else {
+                (labels.job_id.clone(), labels.model.clone())
+            };
+            let (into, kind) = match series.kind {
+                SeriesKind::Tokens(kind) => (&mut counted.tokens, kind),
+                SeriesKind::Wasted(Status::Error, kind) => (&mut counted.wasted, kind),
+                SeriesKind::Wasted(status, _) => panic!("{status:?}: {labels:?}"),
+                SeriesKind::Runs(status, _) => {
+                    *counted.runs.entry((key.0, status.as_str().to_owned())).or_default() += total;
+                    continue;
+                }
+                _ => continue,
+            };
+            let at = TokenKind::ALL.iter().position(|known| *known == kind).expect("a kind");
+            into.entry(key).or_default()[at] += total;
+        }
+        counted.runs.retain(|_, runs| *runs > 0);
+        counted.tokens.retain(|_, tokens| *tokens != [0; 4]);
+        counted.wasted.retain(|_, tokens| *tokens != [0; 4]);
+        counted.of_run = of_run(&counting.path());
+        counted.of_run.retain(|run, _| self.of_run.contains_key(run));
+        counted
+    }
+
+    /// Everything is as the provider billed it, nothing is exported beyond, and nothing was refused.
+    pub fn is_counted(&self, counting: &Counting, what: &str) {
+        self.is_true(counting, what);
+        assert_eq!(self.counted(counting, true), *self, "{what}: exported");
+        assert_eq!(counting.totals().excess(), 0, "{what}");
+    }
+
+    /// The same without what was exported meanwhile.
+    pub fn is_true(&self, counting: &Counting, what: &str) {
+        assert_eq!(self.counted(counting, false), *self, "{what}");
+        let all = self.tokens.values().copied().fold([0; 4], plus);
+        assert_eq!(counting.summary().tokens, all, "{what}: held");
+        let totals = counting.totals();
+        assert_eq!(totals.counters.rejects, [].into(), "{what}");
+        let known: Vec<_> = totals.counters.provenance.iter().filter(|(_, runs)| **runs > 0).collect();
+        let is_good =
+            |of: &UsageProvenance| matches!(of, UsageProvenance::Transcript | UsageProvenance::None);
+        assert!(known.iter().all(|(of, _)| is_good(of)), "{what}: {known:?}");
+    }
+}
+
+/// What the ledger holds of each run that has tokens.
+fn of_run(ledger: &Path) -> BTreeMap<(String, i64), Tokens> {
+    let connection = Connection::open(ledger).expect("the ledger");
+    let sql = "SELECT job_id, at >> 1, sum(i), sum(o), sum(r), sum(w) FROM (
+            SELECT job, at, input AS i, output AS o, cache_read AS r, cache_write AS w FROM run UNION ALL
+            SELECT job, at, input, output, cache_read, cache_write FROM run_usage)
+        JOIN job ON job.id = job GROUP BY job, at";
+    let mut query = connection.prepare(sql).expect("the ledger's tables");
+    let rows = query.query_map([], |row| {
+        let count = |at| row.get::<_, Option<i64>>(at).map(|n| n.unwrap_or(0).cast_unsigned());
+        Ok(((row.get(0)?, row.get(1)?), [count(2)?, count(3)?, count(4)?, count(5)?]))
+    });
+    let rows = rows.expect("rows").collect::<rusqlite::Result<Vec<_>>>().expect("rows");
+    rows.into_iter().filter(|(_, tokens)| *tokens != [0; 4]).collect()
+}
+
+/// Copies what is in a directory; files take the place of those that are there.
+pub fn copy_into(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory to copy") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_into(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("a copy");
         }
     }
-    runs
 }
 
-/// What the records of a recording show by the label of the job: the bill of each run whose record has usage, with as
-/// much of the cached tokens as `cache` says. What a record shows more than once is checked against the bill here.
-pub fn shown(fixture: &Fixture, cache: impl Fn(&BilledRun) -> Cache) -> BTreeMap<String, Shown> {
-    let (mut all, mut with_usage) = (BTreeSet::new(), BTreeSet::new());
-    for record in fixture.records() {
-        let job = record["jobId"].as_str().expect("jobId").to_owned();
-        let key = (job, record["runAtMs"].as_u64().expect("runAtMs"));
-        if let Some(input) = record["usage"]["input_tokens"].as_u64() {
-            let output = record["usage"]["output_tokens"].as_u64().expect("output_tokens");
-            with_usage.insert((key.clone(), [input, output]));
+/// All transcripts in files.
+pub fn transcripts(state_dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for agent in fs::read_dir(state_dir.join("agents")).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(agent.path().join("sessions")).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().expect("a name");
+            if name.contains(".jsonl") && !name.contains(".trajectory") {
+                found.push(entry.path());
+            }
         }
-        all.insert(key);
     }
-    let mut labels: BTreeMap<String, Shown> = BTreeMap::new();
-    for run in billed(fixture) {
-        let key = (run.job.clone(), run.run_at);
-        assert!(all.remove(&key), "no record of {key:?}");
-        let told = labels.entry(run.label.clone()).or_default();
-        told[0] += 1;
-        let [input, output, read, write] = run.tokens;
-        if !with_usage.contains(&(key, [input, output])) {
-            continue;
+    found.sort();
+    found
+}
+
+#[test]
+fn a_recording_counts_what_was_billed() {
+    for (name, main) in WHOLE {
+        let fixture = Fixture::unpack(name);
+        let expected = Expected::of(&fixture, name, main);
+        for now in [NOW, NOW.plus(MONTH_MS)] {
+            let mut counting = Counting::at(&fixture.state_dir(), now);
+            counting.sweep();
+            expected.is_counted(&counting, name);
+            let outcomes = counting.totals().counters.outcomes;
+            assert_eq!(outcomes[&Outcome::Inserted], fixture.record_sums().records, "{name}");
+            for _ in 0..2 {
+                counting.sweep();
+                counting.restart();
+                counting.sweep();
+            }
+            expected.is_counted(&counting, &format!("{name}, started again"));
+            assert_eq!(counting.totals().counters.outcomes, outcomes, "{name}: no record is told twice");
+            // Much later every session without a record has ended; in these none was billed.
+            counting.now = counting.now.plus(3 * 86_400_000);
+            counting.sweep();
+            expected.is_counted(&counting, &format!("{name}, much later"));
         }
-        let (read, write) = match cache(&run) {
-            Cache::Untold => (0, 0),
-            Cache::Together => (read + write, 0),
-            Cache::Each => (read, write),
+    }
+}
+
+#[test]
+fn what_was_counted_stays_when_transcripts_are_renamed_and_deleted() {
+    for (name, main) in WHOLE {
+        let fixture = Fixture::unpack(name);
+        let expected = Expected::of(&fixture, name, main);
+        let files = transcripts(&fixture.state_dir());
+        let archive = |file: &PathBuf| {
+            let mut name = file.clone().into_os_string();
+            name.push(".deleted.2026-11-21T05-00-00.000Z");
+            if file.extension().is_some_and(|end| end == "jsonl") {
+                fs::rename(file, name).expect("a rename");
+            }
         };
-        for (sum, tokens) in told[1..].iter_mut().zip([input, output, read, write]) {
-            *sum += tokens;
+        // Half of them before they are first seen, the others behind it.
+        let (before, behind) = files.split_at(files.len() / 2);
+        before.iter().for_each(archive);
+        let mut counting = Counting::of(&fixture.state_dir());
+        counting.sweep();
+        expected.is_counted(&counting, &format!("{name}, half archived"));
+        behind.iter().for_each(archive);
+        counting.sweep();
+        expected.is_counted(&counting, &format!("{name}, archived"));
+        let positions = counting.summary().positions;
+        fs::remove_dir_all(fixture.state_dir().join("agents")).expect("agents/");
+        for _ in 0..2 {
+            counting.sweep();
+            expected.is_counted(&counting, &format!("{name}, deleted"));
+            counting.restart();
+        }
+        counting.sweep();
+        assert!(
+            files.is_empty() || counting.summary().positions < positions,
+            "{name}: positions of files that are gone"
+        );
+    }
+}
+
+#[test]
+fn without_transcripts_the_records_are_counted_as_what_they_are() {
+    use UsageProvenance::{Derived, None, Partial, Record};
+    for (name, _) in WHOLE {
+        let fixture = Fixture::unpack(name);
+        fs::remove_dir_all(fixture.state_dir().join("agents")).expect("agents/");
+        let sums = fixture.record_sums();
+        let mut counting = Counting::of(&fixture.state_dir());
+        counting.sweep();
+        let summary = counting.summary();
+        assert_eq!(
+            (summary.runs, summary.tokens[0], summary.tokens[1]),
+            (sums.records, sums.input, sums.output)
+        );
+        let provenance = counting.totals().counters.provenance;
+        let known: Vec<_> =
+            provenance.iter().filter(|(_, runs)| **runs > 0).map(|(provenance, _)| *provenance).collect();
+        let expected = match name {
+            "2026.2.17" | "2026.5.28" | "stage1-5.28" => vec![None, Partial],
+            "2026.6.11" => vec![None, Derived],
+            "2026.9.6" => vec![None, Record],
+            "stage2-6.11" => vec![None, Partial, Derived],
+            // Rows that an upgrade took over do not say how their version counted totals.
+            _ => vec![None, Partial, Record],
+        };
+        assert_eq!(known, expected, "{name}");
+    }
+}
+
+#[test]
+fn upgrades_count_nothing_twice() {
+    let stages: Vec<_> =
+        WHOLE[4..].iter().map(|(name, main)| (*name, *main, Fixture::unpack(name))).collect();
+    for path in [&[0, 1, 2][..], &[0, 2], &[1, 2], &[0, 1]] {
+        let live = TempDir::new().expect("a temporary directory");
+        let state_dir = live.path().join("state");
+        let mut counting = Counting::of(&state_dir);
+        for stage in path {
+            let (name, main, fixture) = &stages[*stage];
+            if state_dir.exists() {
+                fs::remove_dir_all(&state_dir).expect("the old state");
+            }
+            copy_into(&fixture.state_dir(), &state_dir);
+            let expected = Expected::of(fixture, name, *main);
+            let what = format!("{name} on the way {path:?}");
+            for _ in 0..2 {
+                counting.sweep();
+                expected.is_counted(&counting, &what);
+                counting.restart();
+            }
         }
     }
-    assert!(all.is_empty(), "records of runs that the truth does not name: {all:?}");
-    labels
-}
-
-/// What is exported, likewise.
-pub fn exported(totals: &Totals) -> BTreeMap<String, Shown> {
-    let mut labels: BTreeMap<String, Shown> = BTreeMap::new();
-    for series in &totals.series {
-        let told = labels.entry(totals.labels[series.labels].job_id.clone()).or_default();
-        if let SeriesKind::Runs(..) = series.kind {
-            told[0] += series.exported_total;
-        } else if let SeriesKind::Tokens(kind) = series.kind {
-            let at = TokenKind::ALL.iter().position(|known| *known == kind).expect("a kind of tokens");
-            told[1 + at] += series.exported_total;
-        }
-    }
-    labels
-}
-
-/// The sum over all labels.
-pub fn sum(labels: &BTreeMap<String, Shown>) -> Shown {
-    labels.values().fold([0; 5], |sum, told| std::array::from_fn(|at| sum[at] + told[at]))
-}
-
-/// That nothing stood in the way of counting so many runs once each.
-pub fn assert_clean(totals: &Totals, runs: u64, what: &str) {
-    let outcome = |outcome| totals.counters.outcomes.get(&outcome).copied().unwrap_or(0);
-    assert_eq!(outcome(Outcome::Inserted), runs, "{what}: inserted");
-    assert_eq!(outcome(Outcome::Conflict), 0, "{what}: conflicts");
-    assert_eq!(totals.counters.rejects.len(), 0, "{what}: {:?}", totals.counters.rejects);
-    assert_eq!(totals.counters.sources.values().map(|facts| facts.gaps).sum::<u64>(), 0, "{what}: gaps");
-    assert_eq!(totals.excess(), 0, "{what}: excess");
 }

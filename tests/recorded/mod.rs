@@ -1,12 +1,16 @@
 //! Recorded state directories, replayed: what is counted is what their records hold.
 //!
 //! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `stores`: recordings whose
-//! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `billed`:
-//! what the provider billed, and how much of it records can show. `privacy`: what of a record never leaves it.
+//! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `records`:
+//! how much of what was billed records can show. `billed`: what the provider billed, by the sessions' transcripts;
+//! `live`: the same, as it came about. `privacy`: what of a record never leaves it.
 
 mod billed;
+mod live;
 mod privacy;
+mod privacy_of_sessions;
 mod prune;
+mod records;
 mod replay;
 mod stores;
 mod upgrade;
@@ -34,16 +38,22 @@ struct Counting {
     state_dir: PathBuf,
     collector: Collector,
     ledger: Option<Ledger>,
+    now: UnixMs,
 }
 
 impl Counting {
     fn of(state_dir: &Path) -> Self {
+        Self::at(state_dir, NOW)
+    }
+
+    fn at(state_dir: &Path, now: UnixMs) -> Self {
         let folder = TempDir::new().expect("a temporary directory");
         let mut counting = Self {
             collector: Collector::new(state_dir, None),
             state_dir: state_dir.to_path_buf(),
             folder,
             ledger: None,
+            now,
         };
         counting.restart();
         counting
@@ -54,7 +64,7 @@ impl Counting {
         self.ledger = None;
         self.collector = Collector::new(&self.state_dir, None);
         let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
-        let opened = Ledger::open(&self.path(), &options, NOW).expect("a ledger");
+        let opened = Ledger::open(&self.path(), &options, self.now).expect("a ledger");
         self.ledger = Some(opened.ledger);
     }
 
@@ -63,11 +73,11 @@ impl Counting {
     }
 
     fn sweep(&mut self) {
-        self.collector.sweep(self.ledger.as_mut().expect("an open ledger"), NOW).expect("a sweep");
+        self.collector.sweep(self.ledger.as_mut().expect("an open ledger"), self.now).expect("a sweep");
     }
 
     fn look(&mut self, name: &OsStr) {
-        self.collector.look(self.ledger.as_mut().expect("an open ledger"), name, NOW).expect("a look");
+        self.collector.look(self.ledger.as_mut().expect("an open ledger"), name, self.now).expect("a look");
     }
 
     fn look_at_database(&mut self) {

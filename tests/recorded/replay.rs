@@ -1,4 +1,4 @@
-//! Each recording at once, and as it came about.
+//! The records of each recording at once, and as they came about.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

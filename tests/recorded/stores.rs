@@ -6,7 +6,7 @@ use openclaw_usage::ledger::Outcome;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::billed::{BilledRun, Cache, assert_clean, exported, shown, sum};
+use super::records::{BilledRun, Cache, assert_clean, exported, shown, sum};
 use super::*;
 use crate::common::fixtures::Fixture;
 

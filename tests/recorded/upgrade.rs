@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::billed::{BilledRun, Cache, Shown, assert_clean, exported, shown, sum};
+use super::records::{BilledRun, Cache, Shown, assert_clean, exported, shown, sum};
 use super::*;
 use crate::common::fixtures::Fixture;
 

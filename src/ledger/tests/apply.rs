@@ -83,7 +83,7 @@ fn a_reopened_ledger_goes_on_as_if_it_had_never_been_closed() {
     bench.outcome(billed(run("a", 0), 900));
     let mut batch = bench.batch(vec![Run { duration_ms: Some(0), ..run("a", 2) }]);
     batch.gap = true;
-    batch.rejects = vec![Reject { reason: RejectReason::NotARun, sample: "a line of 7 B".into() }];
+    batch.rejects = vec![Reject::new(RejectReason::NotARun, "a line of 7 B".into())];
     bench.ledger().apply(&batch, T0).unwrap();
     let (before, position) = (bench.totals(), bench.ledger().position(&batch.source).cloned());
     assert_eq!(position, Some(batch.to.clone()));

@@ -1,12 +1,13 @@
 //! The ledger against its contract, on disk.
 //!
-//! `apply`: what becomes of records, counters and series. `jobs`: labels, streaks, gauges. `rollback`: a
-//! transaction that fails. `open`: what may lie where a ledger should be. `retention`: folding, readers,
-//! endpoints, size.
+//! `apply`: what becomes of records, counters and series. `calls`: what runs were billed. `model`: any sequence of
+//! both. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
+//! should be. `retention`: folding, readers, endpoints, size.
 
 mod apply;
 mod calls;
 mod jobs;
+mod model;
 mod open;
 mod retention;
 mod rollback;

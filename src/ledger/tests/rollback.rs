@@ -39,7 +39,7 @@ fn history() -> (Bench, Batch) {
     let better = Run { provenance: UsageProvenance::Record, ..run("a", 0) };
     let new_model = Run { model: Some("mock-2".into()), ..run("b", 2) };
     let mut batch = bench.batch(vec![run("a", 2), better, new_model, failed("a", -1)]);
-    batch.rejects = vec![Reject { reason: RejectReason::InvalidJson, sample: "a line".into() }];
+    batch.rejects = vec![Reject::new(RejectReason::InvalidJson, "a line".into())];
     batch.gap = true;
     (bench, batch)
 }

@@ -108,6 +108,8 @@ pub struct Attributor {
     openings: BTreeMap<String, BTreeSet<(UnixMs, String)>>,
     /// The keys of the sessions that spawned those with these keys, and when that was seen.
     spawners: BTreeMap<String, (String, UnixMs)>,
+    /// Links that said something new.
+    links: u64,
 }
 
 impl Attributor {
@@ -122,11 +124,20 @@ impl Attributor {
             };
             if session.key.as_deref().is_none_or(|known| rank(known) < rank(&link.key)) {
                 session.key = Some(link.key.clone());
+                self.links += 1;
             }
         }
         if let Some(spawner) = link.spawned_by.filter(|spawner| *spawner != link.key) {
+            let is_new = self.spawners.get(&link.key).is_none_or(|(known, _)| *known != spawner);
+            self.links += u64::from(is_new);
             self.spawners.insert(link.key, (spawner, now));
         }
+    }
+
+    /// Returns a number that grows with every link that says something new.
+    #[must_use]
+    pub const fn links(&self) -> u64 {
+        self.links
     }
 
     /// Takes a session's header, seen at `now`.

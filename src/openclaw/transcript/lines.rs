@@ -54,13 +54,41 @@ pub struct Lines {
 impl Lines {
     /// Takes the next bytes; `on_line` gets each line that they end, `None` for one beyond the limits.
     pub fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(Option<&[u8]>)) {
-        for &byte in bytes {
+        let mut rest = bytes;
+        while let Some(&byte) = rest.first() {
+            let run = self.take_run(rest);
+            if run > 0 {
+                rest = &rest[run..];
+                continue;
+            }
             if byte == b'\n' {
                 self.end(on_line);
             } else {
                 self.take(byte);
             }
+            rest = &rest[1..];
         }
+    }
+
+    /// Takes the bytes up to the next one that may end what is under way, all at once. Returns their number.
+    fn take_run(&mut self, bytes: &[u8]) -> usize {
+        let run = match self.string {
+            _ if self.too_long => memchr::memchr(b'\n', bytes).unwrap_or(bytes.len()),
+            Some(_) if self.escape > 0 => 0,
+            Some(_) if self.cutting => memchr::memchr3(b'"', b'\\', b'\n', bytes).unwrap_or(bytes.len()),
+            Some(length) => {
+                let room = MAX_STRING_BYTES.saturating_sub(length).min(MAX_KEPT_BYTES - self.kept.len());
+                let near = &bytes[..room.min(bytes.len())];
+                memchr::memchr3(b'"', b'\\', b'\n', near).unwrap_or(near.len())
+            }
+            None => 0,
+        };
+        if let Some(length) = self.string.as_mut().filter(|_| !self.cutting && !self.too_long) {
+            *length += run;
+            self.kept.extend_from_slice(&bytes[..run]);
+        }
+        self.seen += run as u64;
+        run
     }
 
     /// Hands out what no newline ends, if there is anything.

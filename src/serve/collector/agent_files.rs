@@ -1,6 +1,6 @@
 //! The files in `agents/<agent>/sessions`: transcripts, the archives that they become, and the index of the sessions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
@@ -18,7 +18,7 @@ use crate::openclaw::transcript::{
 use crate::tail::{OpenError, open_regular};
 
 /// Bytes that one look at a file reads at most: a large one must not hold the others up.
-const LOOK_BYTES: u64 = 16 << 20;
+const LOOK_BYTES: u64 = 4 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Largest index of sessions, and beginning of a trajectory, that is read, in bytes.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
@@ -46,6 +46,8 @@ pub(super) struct AgentFiles {
     /// What was known of sessions when files of no job were last thought over.
     links: u64,
     swept: bool,
+    /// The stored positions may be those of files that are gone.
+    gone: bool,
 }
 
 #[derive(Default)]
@@ -64,8 +66,10 @@ struct FileState {
     opened: Option<UnixMs>,
     /// No job's: the rest is not read.
     foreign: bool,
-    /// Read to its end before this process began: what makes no sense in it was counted then.
-    read_before: bool,
+    /// Bytes that an earlier process read: what makes no sense in them was counted then.
+    counted: u64,
+    /// Nothing was read by this process. The first line is needed to go on.
+    resumed: bool,
     /// Its position is stored.
     stored: bool,
 }
@@ -82,7 +86,7 @@ impl AgentFiles {
     pub fn sweep(
         &mut self,
         sessions: &mut Sessions,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         agents: &Path,
         now: UnixMs,
     ) -> Vec<PathBuf> {
@@ -101,8 +105,18 @@ impl AgentFiles {
             }
             while self.look(sessions, ledger, &path, now) == Read::Part {}
         }
+        self.gone |= !self.swept;
         self.swept = true;
         found
+    }
+
+    /// Forgets how far files were read that are gone.
+    pub fn forget(&mut self, ledger: &mut Ledger) -> Result<(), LedgerError> {
+        if std::mem::take(&mut self.gone) {
+            let here: HashSet<SourceId> = self.files.keys().map(|path| source_id(path)).collect();
+            ledger.forget_positions(&format!("{SOURCE}/"), |source| here.contains(source))?;
+        }
+        Ok(())
     }
 
     /// Finds what changed in one directory.
@@ -121,25 +135,27 @@ impl AgentFiles {
         if unchanged {
             let young = |file: &FileState| now.0 - file.stamp.modified_ms() < REST_MS;
             let here =
-                self.files.iter().filter(|(path, file)| path.parent() == Some(directory) && young(file));
+                self.files.iter().filter(|(path, file)| young(file) && path.parent() == Some(directory));
             due.extend(here.filter_map(|(path, file)| {
-                stamp_of(path).filter(|stamp| *stamp != file.stamp).map(|stamp| (path.clone(), stamp))
+                stamp_at(path).filter(|stamp| *stamp != file.stamp).map(|stamp| (path.clone(), stamp))
             }));
             return;
         }
-        let mut there = std::collections::HashSet::new();
+        let mut there = HashSet::new();
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             if !matches!(transcript::classify(&entry.file_name()), Name::Transcript | Name::Archive { .. }) {
                 continue;
             }
-            let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
-            let stamp = stamp(&metadata);
+            let path = entry.path();
+            let Some(stamp) = stamp_at(&path) else { continue };
             if self.files.get(&path).is_none_or(|file| file.stamp != stamp) {
                 due.push((path.clone(), stamp));
             }
             there.insert(path);
         }
+        let known = self.files.len();
         self.files.retain(|path, _| path.parent() != Some(directory) || there.contains(path));
+        self.gone |= self.files.len() < known;
     }
 
     fn read_index(&mut self, sessions: &mut Sessions, directory: &Path, now: UnixMs) {
@@ -164,8 +180,11 @@ impl AgentFiles {
     }
 
     /// Looks at one path that changed.
-    pub fn look(&mut self, sessions: &mut Sessions, ledger: &Ledger, path: &Path, now: UnixMs) -> Read {
+    pub fn look(&mut self, sessions: &mut Sessions, ledger: &mut Ledger, path: &Path, now: UnixMs) -> Read {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Read::All };
+        if directory.file_name() != Some(OsStr::new("sessions")) {
+            return Read::All;
+        }
         match transcript::classify(name) {
             Name::Index => self.read_index(sessions, directory, now),
             Name::Transcript => return self.read(sessions, ledger, path, None, now),
@@ -178,7 +197,7 @@ impl AgentFiles {
     }
 
     /// Thinks over the files of no job when something new is known of sessions.
-    pub fn reconsider(&mut self, sessions: &mut Sessions, ledger: &Ledger, now: UnixMs) {
+    pub fn reconsider(&mut self, sessions: &mut Sessions, ledger: &mut Ledger, now: UnixMs) {
         if self.links == sessions.links {
             return;
         }
@@ -201,7 +220,7 @@ impl AgentFiles {
     fn read(
         &mut self,
         sessions: &mut Sessions,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         path: &Path,
         compressed: Option<()>,
         now: UnixMs,
@@ -209,7 +228,8 @@ impl AgentFiles {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Read::All };
         let file = match open_regular(directory, Path::new(name)) {
             Ok(file) => file,
-            Err(OpenError::Vanished(_)) => return Read::All,
+            // A link that leads nowhere is there all the same.
+            Err(OpenError::Vanished(_)) if !path.is_symlink() => return Read::All,
             Err(error) => {
                 self.refuse(sessions, path, &error);
                 return Read::All;
@@ -222,6 +242,9 @@ impl AgentFiles {
             _ => FileState::new(name, stamp, ledger.position(&source_id(path)).and_then(Position::file)),
         };
         state.stamp = stamp;
+        if state.resumed && state.offset < stamp.size {
+            (state.offset, state.resumed, state.stored) = (0, false, false);
+        }
         let read = if state.stored && state.offset == stamp.size || state.foreign {
             Read::All
         } else if compressed.is_some() {
@@ -231,12 +254,12 @@ impl AgentFiles {
             state.read_on(sessions, agent_of(path), path, file, now)
         };
         self.files.insert(path.to_path_buf(), state);
+        sessions.relieve(ledger, now);
         read
     }
 
     fn refuse(&mut self, sessions: &mut Sessions, path: &Path, error: &OpenError) {
-        let Ok(metadata) = path.symlink_metadata() else { return };
-        let stamp = stamp(&metadata);
+        let Some(stamp) = stamp_at(path) else { return };
         if self.files.get(path).is_some_and(|file| file.stamp.file == stamp.file) {
             return;
         }
@@ -286,7 +309,8 @@ impl FileState {
             transcript: Transcript::new(stem),
             opened: None,
             foreign: false,
-            read_before: stored.is_some(),
+            counted: stored.map_or(0, |stored| stored.offset),
+            resumed: whole,
             stored: whole,
         }
     }
@@ -307,7 +331,11 @@ impl FileState {
         let (mut lines, mut buffer) = (Lines::default(), vec![0; CHUNK_BYTES]);
         let (start, mut position) = (self.offset, self.offset);
         loop {
-            let read = match file.read(&mut buffer) {
+            // A chunk lies before or behind what was read by an earlier process, not astride.
+            let before = self.counted.saturating_sub(position);
+            let limit = usize::try_from(before).map_or(CHUNK_BYTES, |before| before.min(CHUNK_BYTES));
+            let limit = if before == 0 { CHUNK_BYTES } else { limit };
+            let read = match file.read(&mut buffer[..limit]) {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -317,7 +345,7 @@ impl FileState {
                 }
             };
             let chunk = &buffer[..read];
-            lines.feed(chunk, &mut |line| self.take(sessions, agent, line, true, now));
+            lines.feed(chunk, &mut |line| self.take(sessions, agent, line, before == 0, now));
             if let Some(newline) = memchr::memrchr(b'\n', chunk) {
                 self.offset = position + newline as u64 + 1;
             }
@@ -337,7 +365,9 @@ impl FileState {
     }
 
     fn unpack(&mut self, sessions: &mut Sessions, agent: &str, file: &File, now: UnixMs) {
-        let outcome = transcript::unpack(file, true, &mut |line| self.take(sessions, agent, line, true, now));
+        let counts = self.counted == 0;
+        let outcome =
+            transcript::unpack(file, true, &mut |line| self.take(sessions, agent, line, counts, now));
         if let Err(error) = outcome {
             tracing::warn!("{error}");
             sessions.reject(RejectReason::Unreadable, "an archive");
@@ -345,9 +375,8 @@ impl FileState {
         self.offset = self.stamp.size;
     }
 
-    /// Takes one line; `None` is one beyond all limits. `whole`: a newline ends it.
-    fn take(&mut self, sessions: &mut Sessions, agent: &str, line: Option<&[u8]>, whole: bool, now: UnixMs) {
-        let counts = whole && !self.read_before;
+    /// Takes one line; `None` is one beyond all limits. `counts`: what makes no sense in it is counted.
+    fn take(&mut self, sessions: &mut Sessions, agent: &str, line: Option<&[u8]>, counts: bool, now: UnixMs) {
         let Some(line) = line else {
             if counts {
                 sessions.reject(RejectReason::LineTooLong, "a line");
@@ -387,6 +416,11 @@ impl FileState {
         }
         !sessions.is_wanted(self.transcript.header().id.as_str(), opened)
     }
+}
+
+/// Returns the stamp of a file as it is opened: that of what a link leads to, or of the link if it leads nowhere.
+fn stamp_at(path: &Path) -> Option<Stamp> {
+    stamp_of(path).or_else(|| path.symlink_metadata().ok().map(|metadata| stamp(&metadata)))
 }
 
 /// Reads the first line of the trajectory beside a transcript.

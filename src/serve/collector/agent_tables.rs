@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::transcripts::Sessions;
+use crate::ledger::Ledger;
 use crate::model::{FileId, RejectReason, UnixMs};
 use crate::openclaw::transcript::{
     Event, EventHead, Transcript, last_event, new_heads, read_archives, read_events, read_links,
@@ -55,25 +56,25 @@ impl AgentTables {
     }
 
     /// Looks at every database that changed.
-    pub fn sweep(&mut self, sessions: &mut Sessions, agents: &Path, now: UnixMs) {
+    pub fn sweep(&mut self, sessions: &mut Sessions, ledger: &mut Ledger, agents: &Path, now: UnixMs) {
         for entry in std::fs::read_dir(agents).into_iter().flatten().flatten() {
             let path = entry.path().join("agent").join(NAME);
             let known = self.databases.get(&path);
             let stamp = DatabaseStamp::of(&path);
             let changed = known.map_or(stamp.is_some(), |known| known.seen != stamp || known.unsettled);
             if changed || known.is_some_and(|known| known.links != sessions.links) {
-                self.look(sessions, &path, now);
+                self.look(sessions, ledger, &path, now);
             }
         }
     }
 
     /// Reads what is new in one database.
-    pub fn look(&mut self, sessions: &mut Sessions, path: &Path, now: UnixMs) {
+    pub fn look(&mut self, sessions: &mut Sessions, ledger: &mut Ledger, path: &Path, now: UnixMs) {
         let database = self.databases.entry(path.to_path_buf()).or_default();
         let stamp = DatabaseStamp::of(path);
         let agent =
             path.ancestors().nth(2).and_then(Path::file_name).and_then(OsStr::to_str).unwrap_or_default();
-        let outcome = database.read(sessions, path, agent, now);
+        let outcome = database.read((sessions, ledger), path, agent, now);
         database.seen = stamp;
         database.unsettled =
             stamp.is_some_and(|stamp| now.0 - stamp.modified_ms() < TICK_MS) || outcome.is_err();
@@ -95,7 +96,7 @@ impl AgentTables {
 impl AgentDatabase {
     fn read(
         &mut self,
-        sessions: &mut Sessions,
+        (sessions, ledger): (&mut Sessions, &mut Ledger),
         path: &Path,
         agent: &str,
         now: UnixMs,
@@ -138,6 +139,7 @@ impl AgentDatabase {
                 foreign: false,
             });
             session.read(sessions, &mut database, &id, agent, now)?;
+            sessions.relieve(ledger, now);
         }
         // Only now, so that a failure reads them again.
         self.row = row;

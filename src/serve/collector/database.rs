@@ -229,7 +229,7 @@ impl StateDatabase {
         if from.as_ref() == Some(&to) {
             return Ok(false);
         }
-        let rejects = vec![Reject { reason: counted, sample: source.to_string() }];
+        let rejects = vec![Reject::new(counted, source.to_string())];
         let batch = Batch { rejects, ..Batch::new(source, from, to) };
         Ok(ledger.apply(&batch, now)?.changed)
     }

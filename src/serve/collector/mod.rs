@@ -132,12 +132,9 @@ impl Collector {
         let repriced = pricing.is_some();
         pricing.into_iter().for_each(|pricing| ledger.set_pricing(pricing));
         let mut changed = self.read_jobs(ledger)?;
-        // Before the records: what a run was billed shall be at hand when its record comes.
-        let told_late = self.transcripts.sweep(ledger, &self.layout.state_dir, now);
         let runs_dir = self.layout.runs_dir.clone();
         let due = self.run_logs.due(&runs_dir, now);
         let mut found = self.run_logs.found(&runs_dir, &due);
-        found.extend(told_late);
         for (name, _) in due {
             changed |= self.read_log(ledger, &name, now)?;
         }
@@ -148,6 +145,8 @@ impl Collector {
         if is_due {
             changed |= self.read_database(ledger, now)?;
         }
+        // Behind the records, so that the calls of a long history need not wait for theirs in memory.
+        found.extend(self.transcripts.sweep(ledger, &self.layout.state_dir, now)?);
         changed |= self.transcripts.resolve(ledger, now)?;
         if repriced {
             changed |= ledger.price_unpriced(now)?;

@@ -166,7 +166,7 @@ impl RunLogs {
         tracing::warn!(reason = reason.as_str(), "{error}");
         let keeps = position.filter(|position| position.last.is_some());
         let to = Position::File(keeps.unwrap_or(FilePosition { file, ..FilePosition::default() }));
-        let rejects = vec![Reject { reason, sample: source.to_string() }];
+        let rejects = vec![Reject::new(reason, source.to_string())];
         let batch = Batch { rejects, ..Batch::new(source, from, to) };
         Ok(ledger.apply(&batch, now)?.changed)
     }

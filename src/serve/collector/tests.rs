@@ -1,3 +1,5 @@
+mod transcripts;
+
 use std::collections::BTreeSet;
 
 use rusqlite::Connection;
@@ -194,6 +196,20 @@ fn rebuilt_vacuumed_and_replaced_databases_are_read_again_and_nothing_twice() {
     bench.task("t7", "a", 7);
     assert_eq!(bench.runs(), 8);
     assert_eq!(bench.gaps("task-runs"), 0);
+}
+
+#[test]
+fn a_bad_row_is_counted_once_however_often_its_table_is_read() {
+    let mut bench = Bench::with(&[TASK_RUNS]);
+    bench.task("gone", "a", 0);
+    bench.task("bad", "a", 1);
+    bench.sql("UPDATE task_runs SET detail_json = 'not JSON' WHERE task_id = 'bad'");
+    assert_eq!(bench.runs(), 1);
+    bench.sql("DELETE FROM task_runs WHERE task_id = 'gone'; VACUUM");
+    bench.sweep();
+    bench.restart();
+    bench.sweep();
+    assert_eq!(bench.rejects(), [(RejectReason::InvalidJson, 1)]);
 }
 
 #[test]

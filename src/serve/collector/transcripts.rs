@@ -28,10 +28,14 @@ const UNRECORDED_MS: i64 = 600_000;
 const RUNNING_MS: i64 = 86_400_000;
 /// Records older than this are looked up in the ledger when they are needed: 2 days in milliseconds.
 const RECENT_MS: i64 = 2 * 86_400_000;
+/// How often old sessions and runs are forgotten: hourly.
+const FORGET_MS: i64 = 3_600_000;
 /// Runs of a job that are looked at for the one that a call belongs to.
 const CANDIDATES: usize = 8;
 /// Calls that are committed at once.
 const BATCH_CALLS: usize = 1_000;
+/// Calls that may come in before those are committed whose run is known.
+const FRESH_CALLS: usize = 4_000;
 
 /// All that is held of the sessions of a gateway.
 #[derive(Default)]
@@ -39,6 +43,8 @@ pub(super) struct Transcripts {
     files: AgentFiles,
     tables: AgentTables,
     sessions: Sessions,
+    /// When old sessions and runs were last forgotten.
+    forgot: Option<UnixMs>,
 }
 
 /// What is known of sessions, wherever their transcripts are.
@@ -53,8 +59,15 @@ pub(super) struct Sessions {
     news: BTreeSet<String>,
     /// The last call of each run in sessions that are not done with.
     last: HashMap<RunKey, (UnixMs, End)>,
+    /// What is to be committed: it stays until it was.
+    pending: Vec<BilledCall>,
+    failed: BTreeMap<RunKey, Option<FailedCall>>,
     rejects: Vec<Reject>,
-    /// Grows with every link, since one may tell whose a session is that was none's.
+    /// Calls that came in since it was last asked whose they are.
+    fresh: usize,
+    /// What was committed in between changed something.
+    changed: bool,
+    /// Grows with every link that says something new, since it may tell whose a session is that was none's.
     pub links: u64,
 }
 
@@ -79,7 +92,7 @@ impl Sessions {
     /// Takes what an index or a database says of a session.
     pub fn link(&mut self, link: SessionLink, now: UnixMs) {
         self.attributor.add_link(link, now);
-        self.links += 1;
+        self.links = self.attributor.links();
     }
 
     /// Takes a call; most transcripts are read while their run is not recorded yet.
@@ -89,6 +102,7 @@ impl Sessions {
             return;
         }
         group.calls.push(Held { key, call, agent: agent.to_owned(), counted: None, seen: now });
+        self.fresh += 1;
         self.dirty.insert(session.to_owned());
     }
 
@@ -110,7 +124,7 @@ impl Sessions {
 
     /// Counts a piece of a transcript that makes no sense.
     pub fn reject(&mut self, reason: RejectReason, what: &str) {
-        self.rejects.push(Reject { reason, sample: format!("{SOURCE}: {what}") });
+        self.rejects.push(Reject::new(reason, format!("{SOURCE}: {what}")));
     }
 
     /// Takes records of runs, so that calls find them.
@@ -133,7 +147,24 @@ impl Sessions {
 
     /// Asks whose the calls are that are not settled, and commits those whose run is known.
     fn resolve(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
-        let (mut calls, mut failed) = (Vec::new(), BTreeMap::new());
+        self.ask(ledger, now);
+        self.commit(ledger, true, now)?;
+        Ok(std::mem::take(&mut self.changed))
+    }
+
+    /// Commits what is known already if a lot came in at once, so that no history has to fit into memory.
+    pub fn relieve(&mut self, ledger: &mut Ledger, now: UnixMs) {
+        if self.fresh < FRESH_CALLS {
+            return;
+        }
+        self.ask(ledger, now);
+        if let Err(error) = self.commit(ledger, false, now) {
+            tracing::debug!("calls wait for the next commit: {error}");
+        }
+    }
+
+    fn ask(&mut self, ledger: &Ledger, now: UnixMs) {
+        self.fresh = 0;
         let news = std::mem::take(&mut self.news);
         let concerned = |group: &Group| group.job.as_ref().is_none_or(|job| news.contains(job));
         if !news.is_empty() {
@@ -146,14 +177,14 @@ impl Sessions {
             for mut one in group.calls {
                 match self.owner(ledger, &session, one.call.asked_at) {
                     Owner::Run { key, sub_agent } => {
-                        self.note_end(&key, &one.call, sub_agent, &mut failed);
-                        calls.extend(billed(&one, key, sub_agent));
+                        self.note_end(&key, &one.call, sub_agent);
+                        self.pending.extend(billed(&one, key, sub_agent));
                     }
                     Owner::Unrecorded { job_id, started_at, sub_agent } => {
                         rest.job = Some(job_id.clone());
                         let run = RunKey { job_id, at: RunAt::Started(started_at) };
                         if one.counted.is_none() && is_over(ledger, &run.job_id, &one, now) {
-                            calls.extend(billed(&one, run.clone(), sub_agent));
+                            self.pending.extend(billed(&one, run.clone(), sub_agent));
                             one.counted = Some(run);
                         }
                         rest.calls.push(one);
@@ -165,7 +196,6 @@ impl Sessions {
                 self.held.insert(session, rest);
             }
         }
-        self.commit(ledger, calls, failed, now)
     }
 
     /// Asks again about sessions that have been silent for so long that no record will come.
@@ -195,13 +225,7 @@ impl Sessions {
         }
     }
 
-    fn note_end(
-        &mut self,
-        run: &RunKey,
-        call: &Call,
-        sub_agent: bool,
-        failed: &mut BTreeMap<RunKey, Option<FailedCall>>,
-    ) {
+    fn note_end(&mut self, run: &RunKey, call: &Call, sub_agent: bool) {
         if sub_agent {
             return;
         }
@@ -211,35 +235,32 @@ impl Sessions {
         }
         let reason = if let (at, End::Failed(reason)) = *last { Some((at, reason)) } else { None };
         let entry = reason.map(|(at, reason)| FailedCall { run: run.clone(), at, reason });
-        failed.insert(run.clone(), entry);
+        self.failed.insert(run.clone(), entry);
     }
 
-    fn commit(
-        &mut self,
-        ledger: &mut Ledger,
-        calls: Vec<BilledCall>,
-        failed: BTreeMap<RunKey, Option<FailedCall>>,
-        now: UnixMs,
-    ) -> Result<bool, LedgerError> {
+    /// Commits what is to be. `all`: nothing more of these runs is about to come, so that their ends can be judged.
+    fn commit(&mut self, ledger: &mut Ledger, all: bool, now: UnixMs) -> Result<(), LedgerError> {
         let source = SourceId(SOURCE.to_owned());
-        let mut changed = false;
-        let mut failed: Vec<FailedCall> = failed.into_values().flatten().collect();
-        let mut calls = calls.into_iter().peekable();
-        while calls.peek().is_some() || !failed.is_empty() || !self.rejects.is_empty() {
-            let part: Vec<BilledCall> = calls.by_ref().take(BATCH_CALLS).collect();
+        self.failed.retain(|_, failed| failed.is_some() || !all);
+        while !self.pending.is_empty() || !self.rejects.is_empty() || all && !self.failed.is_empty() {
+            let part = self.pending.len().min(BATCH_CALLS);
             // A run's end is judged when all its calls are there.
-            let last = calls.peek().is_none();
+            let ends = all && part == self.pending.len();
             let from = ledger.position(&source).cloned();
             let batch = Batch {
-                calls: part,
-                failed: if last { std::mem::take(&mut failed) } else { Vec::new() },
+                calls: self.pending[..part].to_vec(),
+                failed: self.failed.values().filter(|_| ends).flatten().cloned().collect(),
                 rejects: self.rejects.clone(),
                 ..Batch::new(source.clone(), from, Position::File(FilePosition::default()))
             };
-            changed |= ledger.apply(&batch, now)?.changed;
+            self.changed |= ledger.apply(&batch, now)?.changed;
+            self.pending.drain(..part);
             self.rejects.clear();
+            if ends {
+                self.failed.clear();
+            }
         }
-        Ok(changed)
+        Ok(())
     }
 }
 
@@ -277,20 +298,32 @@ impl Transcripts {
     }
 
     /// Looks at everything that changed. Returns the files that no event told of.
-    pub fn sweep(&mut self, ledger: &Ledger, state_dir: &Path, now: UnixMs) -> Vec<PathBuf> {
+    ///
+    /// # Errors
+    /// The ledger's; the transcripts stay read.
+    pub fn sweep(
+        &mut self,
+        ledger: &mut Ledger,
+        state_dir: &Path,
+        now: UnixMs,
+    ) -> Result<Vec<PathBuf>, LedgerError> {
         let agents = state_dir.join("agents");
         let found = self.files.sweep(&mut self.sessions, ledger, &agents, now);
-        self.tables.sweep(&mut self.sessions, &agents, now);
+        self.tables.sweep(&mut self.sessions, ledger, &agents, now);
         self.files.reconsider(&mut self.sessions, ledger, now);
         self.sessions.close(now);
-        self.sessions.attributor.forget_before(now.plus(-4 * RECENT_MS));
-        found
+        if self.forgot.is_none_or(|forgot| now.since(forgot).abs() >= FORGET_MS) {
+            self.sessions.attributor.forget_before(now.plus(-4 * RECENT_MS));
+            self.forgot = Some(now);
+        }
+        self.files.forget(ledger)?;
+        Ok(found)
     }
 
     /// Looks at what an event told of. Returns whether there is more to read of it.
-    pub fn look(&mut self, ledger: &Ledger, path: &Path, now: UnixMs) -> bool {
+    pub fn look(&mut self, ledger: &mut Ledger, path: &Path, now: UnixMs) -> bool {
         if let Some(database) = AgentTables::database_of(path) {
-            self.tables.look(&mut self.sessions, &database, now);
+            self.tables.look(&mut self.sessions, ledger, &database, now);
             return false;
         }
         self.files.look(&mut self.sessions, ledger, path, now) == Read::Part
