@@ -286,6 +286,14 @@ fn what_cannot_be_read_is_1_and_too_much_is_3() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
         assert!(stderr.contains(said), "{stderr}");
     }
+    let (ledger, _) = counted(&fixture);
+    let older = rusqlite::Connection::open(&ledger).expect("the ledger");
+    older.pragma_update(None, "user_version", 1).expect("an older schema");
+    drop(older);
+    let output = report(&fixture.path(""), &["--ledger", &ledger]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("has schema 1,") && stderr.contains("start `serve`"), "{stderr}");
     for (limit, status) in [("0.01", 3), ("1000", 0)] {
         let arguments = ["--state-dir", &dir, "--since", "0", "--until", "2027-01-01", "--fail-over", limit];
         let output = report(&fixture.path(""), &arguments);
@@ -294,6 +302,30 @@ fn what_cannot_be_read_is_1_and_too_much_is_3() {
         assert_eq!(stderr.contains(&format!("more than --fail-over ${limit}")), status == 3, "{stderr}");
         assert!(output.stdout.starts_with(b"1970-01-01"), "the report is printed all the same");
     }
+}
+
+#[test]
+fn a_ledger_in_use_is_read_without_disturbing_its_writer() {
+    let fixture = Fixture::unpack("2026.6.11");
+    let path = fixture.path("ledger/ledger.sqlite");
+    let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
+    let mut ledger = Ledger::open(&path, &options, NOW).expect("a new ledger").ledger;
+    let mut collector = Collector::new(&fixture.state_dir(), None);
+    collector.sweep(&mut ledger, NOW).expect("a sweep");
+    let arguments =
+        ["--ledger", path.to_str().expect("UTF-8"), "--since", "0", "--until", "2027-01-01", "--json"];
+    let told: Value =
+        serde_json::from_str(&stdout(&report(&fixture.path(""), &arguments))).expect("one JSON document");
+    assert_eq!(told["totals"]["runs"]["total"], fixture.record_sums().records);
+    // The writer goes on, and so does the next reader.
+    let runs = fixture.state_dir().join("cron/runs");
+    std::fs::create_dir_all(&runs).expect("a directory");
+    let line = r#"{"ts":1795000000000,"jobId":"new","action":"finished","status":"ok","runAtMs":1794999990000,"durationMs":10}"#;
+    std::fs::write(runs.join("new.jsonl"), format!("{line}\n")).expect("a run log");
+    collector.sweep(&mut ledger, NOW).expect("a sweep");
+    let again: Value =
+        serde_json::from_str(&stdout(&report(&fixture.path(""), &arguments))).expect("one JSON document");
+    assert_eq!(again["totals"]["runs"]["total"], fixture.record_sums().records + 1);
 }
 
 #[test]

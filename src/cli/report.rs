@@ -23,7 +23,8 @@ Examples:
 
 Times are `now`, `today`, `yesterday`, 7d (back from now), 2026-02-01, 2026-02-01T08:00 (both local), RFC 3339, \
 or milliseconds since 1970; a window ends before --until. Without a ledger, or with --state-dir alone, the state \
-directory itself is read. A cost of which a part is not known has a ≥ in front.
+directory itself is read. A cost of which a part is not known has a ≥ in front; ok/er/sk counts runs that \
+succeeded, failed and were skipped, and the trend is of dollars, or of tokens where no price is known.
 
 Exit status: 0 all well, 1 nothing could be read, 3 more than --fail-over, 64 bad usage or configuration.";
 

@@ -80,6 +80,18 @@ pub enum LedgerError {
         /// Ours.
         known: i64,
     },
+    /// An older version wrote it, and a reader must not change it.
+    #[error(
+        "the ledger {path} has schema {found}, this version reads {known}; start `serve` of this version once, which brings it up to date, or read the gateway's files with --state-dir"
+    )]
+    Older {
+        /// The ledger.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
     /// It is a file of something else.
     #[error("{path} is no ledger of openclaw-usage and was not touched; give another path with --ledger")]
     Foreign {

@@ -8,7 +8,7 @@ use rusqlite::{Row, Rows, Transaction, params};
 use super::read::LedgerReader;
 use super::rows::Calls;
 use super::store::{count, meta, pack_at, unpack_at, unpack_facts, usage};
-use super::{Labels, LedgerError};
+use super::{Labels, LedgerError, schema};
 use crate::model::{
     Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
@@ -108,9 +108,14 @@ impl LedgerReader {
     /// Begins to read what runs used.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// [`LedgerError::Older`], and what SQLite says.
     pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
-        self.begin().map_err(|error| LedgerError::of(self.path(), error))
+        let failed = |error| LedgerError::of(self.path(), error);
+        let (found, known) = (schema::version(self.connection()).map_err(failed)?, schema::known_version());
+        if found < known {
+            return Err(LedgerError::Older { path: self.path().into(), found, known });
+        }
+        self.begin().map_err(failed)
     }
 
     fn begin(&self) -> rusqlite::Result<UsageReader<'_>> {

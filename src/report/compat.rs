@@ -1,10 +1,9 @@
 //! What scripts that read the output of OpenClaw's own report expect.
 //!
-//! Source: `scripts/cron_usage_report.ts` of OpenClaw's repository at commit 245955a (in no package of npm's), which reads
-//! the run logs of up to 2026.5.28: its
-//! flags, the fields of its JSON and the lines of its text. What differs is the count: each run once, from whatever
-//! store holds it, with what its transcript says; `total_tokens` is the sum of the four kinds; a run lies in the
-//! window by its start, where the script goes by the time of its record.
+//! Source: `scripts/cron_usage_report.ts` of OpenClaw's repository at commit 245955a, which no package of npm's holds and
+//! which reads the run logs of up to 2026.5.28: its flags, the fields of its JSON and the lines of its text. What differs
+//! is the count: each run once, from whatever store holds it, with what its transcript says; `total_tokens` is the sum of
+//! the four kinds; a run lies in the window by its start, where the script goes by the time of its record.
 
 use serde::Serialize;
 

@@ -43,6 +43,10 @@ impl Selected {
     }
 }
 
+/// [`TREND`] as a factor of times.
+const SLOTS: i64 = 8;
+const _: () = assert!(TREND == 8);
+
 /// Sums in the making.
 pub(super) struct Tally {
     window: Window,
@@ -186,9 +190,10 @@ impl Tally {
 
     /// Returns the part of the window that a time lies in.
     fn slot(&self, at: UnixMs) -> usize {
-        let length = i128::from(self.window.until.since(self.window.since)).max(1);
-        let passed = i128::from(at.since(self.window.since));
-        usize::try_from(passed * TREND as i128 / length).unwrap_or(0).min(TREND - 1)
+        // Times lie within eight thousand years, so that this does not overflow.
+        let length = self.window.until.since(self.window.since).max(1);
+        let passed = at.since(self.window.since).max(0).saturating_mul(SLOTS);
+        usize::try_from(passed / length).unwrap_or(0).min(TREND - 1)
     }
 
     pub fn take_groups(&mut self) -> Vec<(Vec<i64>, (Place, Sums))> {

@@ -156,3 +156,50 @@ fn script_window(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Window, 
     }
     Ok(Window { since: from, until: to.plus(1) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_zone_is_the_variables_or_the_links() {
+        let link = Path::new("/usr/share/zoneinfo/Asia/Tokyo");
+        for (variable, localtime, expected) in [
+            (Some("Europe/Berlin"), Some(link), Some("Europe/Berlin")),
+            (Some(":Europe/Berlin"), None, Some("Europe/Berlin")),
+            (Some("nonsense"), Some(link), Some("Asia/Tokyo")),
+            (None, Some(link), Some("Asia/Tokyo")),
+            (None, Some(Path::new("../usr/share/zoneinfo/Etc/UTC")), Some("Etc/UTC")),
+            (None, Some(Path::new("/etc/elsewhere")), None),
+            (None, None, None),
+        ] {
+            let found = system_zone(variable.map(OsStr::new), localtime);
+            assert_eq!(found.as_deref(), expected, "{variable:?} {localtime:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_script_is_asked_is_asked_here() {
+        let (zone, now) = (Zone::new("UTC").unwrap(), UnixMs(1_800_000_000_000));
+        let asked = |hours: Option<&str>, from: Option<&str>| {
+            let mut args = ReportArgs::default();
+            args.compat.compat = true;
+            args.compat.hours = hours.map(str::to_owned);
+            args.compat.from = from.map(str::to_owned);
+            window(&args, &zone, now).map(|window| now.since(window.since))
+        };
+        for (hours, back) in [(None, 24 * HOUR_MS), (Some("1.5"), 5_400_000), (Some("0"), HOUR_MS)] {
+            assert_eq!(asked(hours, None).unwrap(), back, "{hours:?}");
+        }
+        assert_eq!(asked(Some("1"), Some("2027-01-14T08:00:00Z")).unwrap(), 24 * HOUR_MS, "--from wins");
+        assert!(asked(Some("many"), None).unwrap_err().is_usage());
+        for (runs_dir, state_dir) in [
+            ("/gateway/cron/runs", Some("/gateway")),
+            ("cron/runs", Some(".")),
+            ("/gateway/cron/runs/", Some("/gateway")),
+            ("/gateway/runs", None),
+        ] {
+            assert_eq!(state_dir_of(Path::new(runs_dir)), state_dir.map(Path::new), "{runs_dir}");
+        }
+    }
+}

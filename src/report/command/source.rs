@@ -111,9 +111,9 @@ impl Source {
                 }
                 () = tokio::time::sleep(wait) => {
                     waited += wait;
-                    let seconds = waited.as_secs_f64();
-                    let place = self.state_dir.display();
-                    (environment.say)(&format!("reading {place}, for {seconds:.1} s so far; `serve` keeps a ledger, which takes no time"));
+                    let (place, seconds) = (self.state_dir.display(), waited.as_secs_f64());
+                    let text = format!("reading {place} for {seconds:.1} s; a ledger of `serve` answers at once");
+                    (environment.say)(&text);
                     wait = NEXT_WORD;
                 }
             }
