@@ -1,7 +1,7 @@
 //! The record of a run, in the key order and with the habits of each version.
 //!
 //! Keys that OpenClaw leaves undefined are absent, not null, but for `to` of a delivery trace. Serialised as it
-//! is, a record is a line of a run log and an `entry_json`; [`TaskDetail`] is the same as a `detail_json`.
+//! is, a record is a line of a run log and an `entry_json`; `detail.rs` makes the same a `detail_json`.
 
 use super::bill::Tokens;
 use super::delivery::{DeliveryTrace, Diagnostics, Text};

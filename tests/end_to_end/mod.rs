@@ -1,6 +1,7 @@
 //! Totals in real servers equal what the simulated gateway wrote, whatever happens to either side.
 
 mod collector;
+mod costs;
 mod kills;
 mod names;
 mod outage;
