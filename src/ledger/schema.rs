@@ -126,3 +126,11 @@ pub fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", known_version())?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }
+
+/// Makes a ledger of the first schema, as the first release wrote it.
+#[cfg(test)]
+pub fn make_first(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(MIGRATIONS[0])?;
+    connection.pragma_update(None, "user_version", 1)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)
+}

@@ -270,3 +270,38 @@ fn a_reader_says_what_is_missing() {
     fs::write(folder.path().join("ledger.sqlite.lock"), "a ledger was here").unwrap();
     assert!(matches!(LedgerReader::open(&path).err().unwrap(), LedgerError::Corrupt { .. }));
 }
+
+#[test]
+fn a_ledger_of_the_first_release_is_brought_up_to_date_with_all_that_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let connection = Connection::open(&path).unwrap();
+    schema::make_first(&connection).unwrap();
+    let at = T0.0 << 1;
+    connection
+        .execute_batch(&format!(
+            "INSERT INTO meta VALUES ('gateway', 'old'), ('created_ms', {at});
+             INSERT INTO job (id, job_id, name, label) VALUES (1, 'a', 'name', 1);
+             INSERT INTO labels VALUES (1, 'a', 'name', 'main', 'mock', 'mock-1');
+             INSERT INTO run VALUES (1, {at}, 5, 420, 1, 257, 1000, 20, NULL, NULL), (1, {at} + 2, 5, 1, 1, 2, NULL, NULL, NULL, NULL);
+             INSERT INTO series VALUES (1, 1, 0, 0, 1, 0, 1000, 1000);
+             INSERT INTO position VALUES ('run-log/a.jsonl', 1, 2, 3, NULL, NULL, NULL, 0);"
+        ))
+        .unwrap();
+    drop(connection);
+    let options = OpenOptions { gateway: None, max_jobs: 5, full_sync: false };
+    let Opened { mut ledger, origin } = Ledger::open(&path, &options, T0).unwrap();
+    assert_eq!((origin, ledger.gateway()), (Origin::Existing, "old"));
+    let source = SourceId("run-log/a.jsonl".into());
+    assert_eq!(ledger.position(&source).and_then(Position::file).map(|position| position.offset), Some(3));
+    assert_eq!(ledger.totals().lock().unwrap().series[0].true_total, 1_000);
+    // What was counted before there were prices is priced by the first that turn up.
+    let cost = Cost { usd: crate::model::NanoUsd(7), provenance: CostProvenance::LowerBound };
+    ledger.set_pricing(Arc::new(move |_| Charge { cost, ..Charge::default() }));
+    ledger.price_unpriced(T0).unwrap();
+    let spent = ledger.spent_between(T0, T0.plus(1)).unwrap();
+    assert_eq!(spent.iter().map(|spent| spent.nano_usd).sum::<i64>(), 7);
+    drop(ledger);
+    let summary = LedgerReader::open(&path).unwrap().summary().unwrap();
+    assert_eq!((summary.runs, summary.tokens), (2, [1_000, 20, 0, 0]));
+}
