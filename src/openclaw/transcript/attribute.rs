@@ -190,18 +190,23 @@ impl Attributor {
         runs.insert(start, RunFacts { key: run.key, end, session_id, token });
     }
 
-    /// Forgets runs that started and sessions that were last seen before `time`.
-    pub fn forget_before(&mut self, time: UnixMs) {
+    /// Forgets runs that started before `time`; a caller that keeps them elsewhere tells them again when they are needed.
+    pub fn forget_runs_before(&mut self, time: UnixMs) {
         self.runs.values_mut().for_each(|runs| runs.retain(|start, _| *start >= time));
         self.runs.retain(|_, runs| !runs.is_empty());
+        let named: BTreeSet<&String> =
+            self.runs.values().flat_map(BTreeMap::values).filter_map(|run| run.session_id.as_ref()).collect();
+        self.jobs_of_records.retain(|session, _| named.contains(session));
+    }
+
+    /// Forgets runs that started and sessions that were last seen before `time`.
+    pub fn forget_before(&mut self, time: UnixMs) {
+        self.forget_runs_before(time);
         self.sessions.retain(|_, session| session.seen_at >= time);
         self.spawners.retain(|_, (_, seen_at)| *seen_at >= time);
         let sessions = &self.sessions;
         self.openings.values_mut().for_each(|all| all.retain(|(_, id)| sessions.contains_key(id)));
         self.openings.retain(|_, all| !all.is_empty());
-        let named: BTreeSet<&String> =
-            self.runs.values().flat_map(BTreeMap::values).filter_map(|run| run.session_id.as_ref()).collect();
-        self.jobs_of_records.retain(|session, _| named.contains(session));
     }
 
     /// Returns whether a session's key is known: then that tells whose it is, and not its first message.

@@ -3,15 +3,16 @@
 //! A file that cannot be read keeps the prices that it gave before, and says so. Deliberately absent: what a price does
 //! to what was counted (`ledger`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Stamp, stamp_of};
 use crate::config::Config;
 use crate::ledger::Pricing;
 use crate::model::{
     Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, PriceSource, Priceable,
+    Rates,
 };
 use crate::openclaw::{
     BillingDefaults, FoundPrices, ProviderFacts, agent_model_files, read_agent_prices, read_config_prices,
@@ -186,28 +187,57 @@ impl Prices {
         let sources = self.sources.values();
         let entries = sources.clone().flat_map(|source| source.entries.iter().cloned());
         let windows = sources.clone().flat_map(|source| source.windows.iter().cloned());
-        let book = PriceBook::new(
-            settings.entries.iter().cloned().chain(entries),
-            settings.aliases.clone(),
-            windows,
-        );
-        let book = Arc::new(book);
+        let entries: Vec<PriceEntry> = settings.entries.iter().cloned().chain(entries).collect();
+        let is_dated = entries.iter().any(|entry| entry.from.is_some());
+        let book = Arc::new(PriceBook::new(entries, settings.aliases.clone(), windows));
         self.book = Arc::clone(&book);
         let rules =
             BillingRules::new(settings.billing.iter().map(|(pattern, billing)| (pattern.as_str(), *billing)));
         let defaults = BillingDefaults::new(self.sources.values().map(|source| &source.providers));
-        Arc::new(move |asked| Charge {
-            cost: price(&book, &asked),
+        let of = move |asked: &Priceable<'_>| ModelPrice {
+            rates: book
+                .in_force(asked.provider, asked.model, asked.at)
+                .map(|found| found.entry.rates.clone()),
             billing: rules.of(asked.provider).unwrap_or_else(|| defaults.of(asked.provider)),
             context_limit: book.context_window(asked.provider, asked.model),
+        };
+        let known: Mutex<HashMap<String, HashMap<String, ModelPrice>>> = Mutex::default();
+        Arc::new(move |asked| {
+            if is_dated {
+                return of(&asked).charge(&asked);
+            }
+            // The same few models come again and again.
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(price) = known.get(asked.provider).and_then(|models| models.get(asked.model)) {
+                return price.charge(&asked);
+            }
+            if known.values().map(HashMap::len).sum::<usize>() >= MAX_KNOWN {
+                known.clear();
+            }
+            let price = of(&asked);
+            let charge = price.charge(&asked);
+            known.entry(asked.provider.to_owned()).or_default().insert(asked.model.to_owned(), price);
+            charge
         })
     }
 }
 
-fn price(book: &PriceBook, asked: &Priceable<'_>) -> Cost {
-    let extent = if asked.one_call { Extent::Call } else { Extent::Sum };
-    let found = book.in_force(asked.provider, asked.model, asked.at);
-    // Nine billion dollars for one run: no price that somebody meant.
-    let unpriced = Cost { provenance: CostProvenance::Unpriced, ..Cost::default() };
-    cost(asked.usage, found.map(|found| &found.entry.rates), extent).unwrap_or(unpriced)
+/// Models whose prices are remembered.
+const MAX_KNOWN: usize = 1_000;
+
+/// What is the same for every usage of a model, as long as no price has a date.
+struct ModelPrice {
+    rates: Option<Rates>,
+    billing: Billing,
+    context_limit: Option<u64>,
+}
+
+impl ModelPrice {
+    fn charge(&self, asked: &Priceable<'_>) -> Charge {
+        let extent = if asked.one_call { Extent::Call } else { Extent::Sum };
+        // Nine billion dollars for one run: no price that somebody meant.
+        let unpriced = Cost { provenance: CostProvenance::Unpriced, ..Cost::default() };
+        let cost = cost(asked.usage, self.rates.as_ref(), extent).unwrap_or(unpriced);
+        Charge { cost, billing: self.billing, context_limit: self.context_limit }
+    }
 }

@@ -26,7 +26,10 @@ pub const SOURCE: &str = "transcript";
 const UNRECORDED_MS: i64 = 600_000;
 /// The same while the scheduler says that the job is running, which a gateway that was killed says for ever: 24 h.
 const RUNNING_MS: i64 = 86_400_000;
-/// Records older than this are looked up in the ledger when they are needed: 2 days in milliseconds.
+/// Records older than this are looked up in the ledger when they are needed: 15 min in milliseconds. A long history must
+/// not be held in memory.
+const REMEMBER_MS: i64 = 900_000;
+/// Ends of runs, and sessions, that are older than this are forgotten: 2 days, and four times that, in milliseconds.
 const RECENT_MS: i64 = 2 * 86_400_000;
 /// How often old sessions and runs are forgotten: hourly.
 const FORGET_MS: i64 = 3_600_000;
@@ -131,7 +134,7 @@ impl Sessions {
     fn runs(&mut self, runs: &[Run], now: UnixMs) {
         for run in runs {
             self.news.insert(run.key.job_id.clone());
-            if now.since(run.recorded_at) < RECENT_MS {
+            if now.since(run.recorded_at) < REMEMBER_MS {
                 self.attributor.add_run(KnownRun {
                     key: run.key.clone(),
                     duration_ms: run.duration_ms,
@@ -312,6 +315,7 @@ impl Transcripts {
         self.tables.sweep(&mut self.sessions, ledger, &agents, now);
         self.files.reconsider(&mut self.sessions, ledger, now);
         self.sessions.close(now);
+        self.sessions.attributor.forget_runs_before(now.plus(-4 * REMEMBER_MS));
         if self.forgot.is_none_or(|forgot| now.since(forgot).abs() >= FORGET_MS) {
             self.sessions.attributor.forget_before(now.plus(-4 * RECENT_MS));
             self.forgot = Some(now);
