@@ -87,7 +87,7 @@ fn private_texts_of_databases(fixture: &Fixture) -> BTreeSet<String> {
 }
 
 /// Counts a recording and looks for texts in all that comes out.
-fn search(name: &str, counting: &mut Counting, private: &BTreeSet<String>) {
+pub fn search(name: &str, counting: &mut Counting, private: &BTreeSet<String>) {
     let snapshot = SnapshotBuilder::default().build(&counting.totals(), &ProcessState::default(), NOW);
     let pages = [Format::OpenMetrics, Format::Classic].map(|format| render(&snapshot, format));
     let log = fs::read(counting.folder.path().join("ledger.sqlite-wal")).expect("the write-ahead log");
