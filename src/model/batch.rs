@@ -1,6 +1,6 @@
 //! What one look at a source yields.
 
-use super::{BilledCall, FailedCall, Position, Run, SourceId};
+use super::{BilledCall, FailedCall, GatewayEvent, Position, Run, SourceId};
 
 /// Why a piece of input was not counted: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,8 @@ pub struct Batch {
     pub calls: Vec<BilledCall>,
     /// Runs whose last call failed, whatever their record says.
     pub failed: Vec<FailedCall>,
+    /// What the gateway's log says of its scheduler.
+    pub events: Vec<GatewayEvent>,
     /// What could not be counted.
     pub rejects: Vec<Reject>,
     /// Whether the last consumed line was gone: history between two looks may have been lost.
@@ -114,6 +116,7 @@ impl Batch {
             runs: Vec::new(),
             calls: Vec::new(),
             failed: Vec::new(),
+            events: Vec::new(),
             rejects: Vec::new(),
             gap: false,
             again: false,
