@@ -32,6 +32,12 @@ flags_of() {
     prometheus-2)  # Module v0.MM.P is release 2.MM.P.
       version=$(pin github.com/prometheus/prometheus) version=2.${version#0.}
       ldflags+=" -X $stamp_version=$version" ;;
+    alertmanager)
+      version=$(pin github.com/prometheus/alertmanager)
+      ldflags+=" -X $stamp_version=$version" ;;
+    loki)
+      version=$(pin github.com/grafana/loki/v3)
+      ldflags+=" -X github.com/grafana/loki/v3/pkg/util/build.Version=$version" ;;
     otelcol)
       version=$(pin go.opentelemetry.io/collector/otelcol)
       packages=. ;;
