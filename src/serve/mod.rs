@@ -12,6 +12,7 @@ mod logging;
 mod own_telemetry;
 mod state;
 
+pub use budgets::Budgets;
 pub use collector::{CatalogueUse, Collector, PriceSettings, Progress, SOURCES, SourceHealth};
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
