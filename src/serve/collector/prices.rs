@@ -175,6 +175,8 @@ impl Prices {
             return false;
         }
         let stamp = stamp_of(&path);
+        let known = source.stamps.iter().map(|(file, _)| file).filter(|file| **file != path);
+        let known: Vec<_> = known.map(|file| (file.clone(), stamp_of(file))).collect();
         match read(&path) {
             Ok(found) => {
                 let files = found.files.iter().filter(|file| **file != path);
@@ -185,7 +187,8 @@ impl Prices {
                 true
             }
             Err(problem) => {
-                source.stamps = vec![(path, stamp)];
+                // Whichever of its files is mended, it is read again.
+                source.stamps = [vec![(path, stamp)], known].concat();
                 source.problem = Some(problem);
                 false
             }
