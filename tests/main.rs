@@ -11,6 +11,7 @@
 //! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
+//! | `price_files` | files of prices that cannot be read: old prices stay in force, and the reason is told |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
 //!
@@ -45,6 +46,8 @@ mod model;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;
+#[cfg(test)]
+mod price_files;
 #[cfg(test)]
 mod price_list;
 #[cfg(test)]

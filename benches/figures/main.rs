@@ -5,6 +5,7 @@
 //! about the process, it is taken from the real binary as a child with an empty environment.
 
 mod append;
+mod budgets;
 mod catch_up;
 mod corpus;
 mod daemon;
@@ -32,7 +33,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 10] = [
+const SECTIONS: [(&str, Section); 11] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -42,6 +43,7 @@ const SECTIONS: [(&str, Section); 10] = [
     ("queryable", queryable::measure),
     ("transcripts", transcripts::measure),
     ("report", report::measure),
+    ("budgets", budgets::measure),
     ("size", size::measure),
 ];
 

@@ -16,10 +16,11 @@ use crate::daemon::BINARY;
 use crate::measure::{Samples, monotonic, now_ms};
 use crate::table::Table;
 
-const JOBS: i64 = 500;
+/// Jobs in the ledger.
+pub const JOBS: i64 = 500;
 const RUNS_PER_JOB: i64 = 2_000;
 /// Each job runs once an hour, so that the history is of 83 days.
-const HOUR_MS: i64 = 3_600_000;
+pub const HOUR_MS: i64 = 3_600_000;
 const ROUNDS: u32 = 15;
 
 /// What is asked.
@@ -35,7 +36,7 @@ const REPORTS: [(&str, &[&str]); 5] = [
 pub fn measure(table: &mut Table) -> Result<(), Failure> {
     let folder = TempDir::new()?;
     let ledger = folder.path().join("ledger.sqlite");
-    fill(&ledger)?;
+    drop(fill(&ledger)?);
     for (name, flags) in REPORTS {
         let (mut wall, mut peak) = (Samples::default(), 0.0_f64);
         for _ in 0..ROUNDS {
@@ -50,7 +51,7 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
 }
 
 /// Writes the ledger as `serve` would: through the one writer, a batch for each job.
-fn fill(path: &Path) -> Result<(), Failure> {
+pub fn fill(path: &Path) -> Result<Ledger, Failure> {
     let now = UnixMs(now_ms());
     let options = OpenOptions { gateway: None, max_jobs: 1_000, full_sync: false };
     let mut ledger = Ledger::open(path, &options, now)?.ledger;
@@ -67,14 +68,20 @@ fn fill(path: &Path) -> Result<(), Failure> {
         ledger.apply(&batch, now)?;
     }
     ledger.release();
-    Ok(())
+    Ok(ledger)
 }
 
-fn record(job: i64, at: UnixMs) -> Run {
+/// Returns the id of a job.
+pub fn job_id(job: i64) -> String {
+    format!("00000000-0000-4000-8000-{job:012}")
+}
+
+/// A run of a job.
+pub fn record(job: i64, at: UnixMs) -> Run {
     let spread = u64::try_from((at.0 / 1_000 + job * 7) % 977).unwrap_or(0);
     let status = if spread.is_multiple_of(20) { Status::Error } else { Status::Ok };
     Run {
-        key: RunKey { job_id: format!("00000000-0000-4000-8000-{job:012}"), at: RunAt::Started(at) },
+        key: RunKey { job_id: job_id(job), at: RunAt::Started(at) },
         recorded_at: at.plus(5_000),
         status,
         reason: Reason::None,

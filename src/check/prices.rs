@@ -30,8 +30,21 @@ pub struct PriceList {
     pub models: Vec<ModelPrice>,
     /// Why something could not be read; then prices may be missing.
     pub problem: Option<String>,
-    /// What was left out of the prices, or is doubtful.
+    /// What was left out of the gateway's prices, or is doubtful.
     pub notes: Vec<String>,
+    /// What of the catalogue is used; `None`: there is none, or it cannot be read.
+    pub catalogue: Option<CatalogueFacts>,
+}
+
+/// What of a catalogue is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CatalogueFacts {
+    /// In one sentence: how many prices, how many entries without one.
+    summary: String,
+    /// Number of entries that were left out because they make no sense.
+    left_out: u64,
+    /// Which those are and why, the first hundred by name.
+    notes: Vec<String>,
 }
 
 /// What one model costs.
@@ -97,6 +110,11 @@ pub fn prices(config: &Config, home: Option<&Path>, now: UnixMs) -> PriceList {
         models,
         problem,
         notes: collector.price_notes(),
+        catalogue: collector.catalogue().map(|used| CatalogueFacts {
+            summary: used.summary.clone(),
+            left_out: count(used.left_out),
+            notes: used.notes.clone(),
+        }),
     }
 }
 
@@ -127,6 +145,14 @@ pub(super) fn inspect(config: &Config, home: Option<&Path>, now: UnixMs) -> Vec<
         let entries = if list.notes.len() == 1 { "entry is" } else { "entries are" };
         let text = format!("{} {entries} left out or doubtful: {}", list.notes.len(), list.notes[0]);
         findings.push(Finding::note(here, text).with("`openclaw-usage prices` has them all"));
+    }
+    if let Some(catalogue) = &list.catalogue {
+        let text = format!("the catalogue: {}", catalogue.summary);
+        findings.push(match catalogue.notes.first() {
+            None => Finding::ok(here, text),
+            Some(first) => Finding::note(here, format!("{text}; {first}"))
+                .with("`openclaw-usage prices` names them; the rest of the catalogue is used"),
+        });
     }
     findings.extend(config.budgets.iter().map(|budget| {
         let (name, limit, zone) = (&budget.name, budget.limit, &budget.timezone);
@@ -194,6 +220,11 @@ impl PriceList {
             page.gap();
             page.paragraph("", "NOTES");
             self.notes.iter().for_each(|note| page.paragraph("  ", note));
+        }
+        if let Some(catalogue) = &self.catalogue {
+            page.gap();
+            page.paragraph("CATALOGUE  ", &catalogue.summary);
+            catalogue.notes.iter().for_each(|note| page.paragraph("  ", note));
         }
         page.finish()
     }

@@ -21,7 +21,7 @@ pub type Pricing = Arc<dyn Fn(Priceable<'_>) -> Charge + Send + Sync>;
 /// By how much spending moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// When the run started.
+    /// When the run started; of a sum, its first.
     pub at: UnixMs,
     /// Index of the labels.
     pub labels: usize,
@@ -94,10 +94,10 @@ impl Ledger {
         let bounds = (pack_at(RunAt::Started(from)), pack_at(RunAt::Started(until)));
         let transcript = UsageProvenance::Transcript as i64;
         let mut own = self.connection.prepare_cached(
-            "SELECT labels, sum(cost) FROM run WHERE job = ?1 AND at >= ?2 AND at < ?3 AND cost > 0 GROUP BY labels",
+            "SELECT labels, sum(cost), min(at) FROM run WHERE job = ?1 AND at >= ?2 AND at < ?3 AND cost > 0 GROUP BY labels",
         )?;
         let mut others = self.connection.prepare_cached(
-            "SELECT run_usage.labels, sum(run_usage.cost) FROM run_usage JOIN run USING (job, at)
+            "SELECT run_usage.labels, sum(run_usage.cost), min(at) FROM run_usage JOIN run USING (job, at)
              WHERE job = ?1 AND at >= ?2 AND at < ?3 AND facts >> 8 & 7 = ?4 GROUP BY run_usage.labels",
         )?;
         let mut spent = Vec::new();
@@ -105,7 +105,7 @@ impl Ledger {
         for job in 1..=id(self.book.jobs.len()) - 1 {
             let mut add = |row: &rusqlite::Row<'_>| {
                 let labels = usize::try_from(row.get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
-                spent.push(Spent { at: from, labels, nano_usd: row.get(1)? });
+                spent.push(Spent { at: unpack_at(row.get(2)?).time(), labels, nano_usd: row.get(1)? });
                 Ok::<_, rusqlite::Error>(())
             };
             let mut rows = own.query(params![job, bounds.0, bounds.1])?;

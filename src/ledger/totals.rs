@@ -230,10 +230,20 @@ impl Totals {
     /// Returns by how much exported counters exceed the truth after corrections downwards.
     #[must_use]
     pub fn excess(&self) -> u64 {
-        let counts = |series: &&Series| {
-            matches!(series.kind, SeriesKind::Tokens(_) | SeriesKind::Runs(..) | SeriesKind::Duration)
-        };
-        self.series.iter().filter(counts).map(|series| series.exported_total - series.true_total).sum()
+        self.excess_of(|kind| {
+            matches!(kind, SeriesKind::Tokens(_) | SeriesKind::Runs(..) | SeriesKind::Duration)
+        })
+    }
+
+    /// Returns by how many nano-USD exported costs exceed the truth after corrections downwards.
+    #[must_use]
+    pub fn excess_nano_usd(&self) -> u64 {
+        self.excess_of(|kind| matches!(kind, SeriesKind::Cost(_)))
+    }
+
+    fn excess_of(&self, counts: impl Fn(SeriesKind) -> bool) -> u64 {
+        let counted = self.series.iter().filter(|series| counts(series.kind));
+        counted.map(|series| series.exported_total - series.true_total).fold(0, u64::saturating_add)
     }
 }
 

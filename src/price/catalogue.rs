@@ -141,7 +141,33 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
+impl fmt::Display for Catalogue {
+    /// Says in one sentence what of it is used.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, without_price, bad, .. } = self;
+        write!(
+            f,
+            "{} prices of tokens, {without_price} entries without one (of images, speech and the like), {bad} left out \
+             because they make no sense",
+            entries.len()
+        )
+    }
+}
+
 impl Catalogue {
+    /// Returns what was left out and why, the first [`MAX_NAMED`] by name.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let named = self.bad_names.iter();
+        let mut notes: Vec<String> =
+            named.map(|(name, why)| format!("the catalogue's entry {name} is left out: {why}")).collect();
+        let more = self.bad - self.bad_names.len();
+        if more > 0 {
+            notes.push(format!("{more} more entries of the catalogue are left out"));
+        }
+        notes
+    }
+
     fn take(&mut self, key: &str, value: &Value) {
         match self.entry(key, value) {
             Ok(()) => {}

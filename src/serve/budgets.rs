@@ -1,12 +1,13 @@
 //! Budgets: what was spent in the period that runs, what is left, and what it will come to.
 //!
-//! What was spent is read from the ledger when a period begins, or this process, and follows every commit from then on,
-//! so that asking costs as much as there are budgets and labels, however many runs there were. Deliberately absent:
-//! when a period begins (`price`), and who is told.
+//! What was spent is read from the ledger when a period begins, or this process, and follows every commit from then on.
+//! Each budget keeps its sums, so that a commit costs a look at every job and, for each job that it touched, at every
+//! budget, however many runs and labels there are. Deliberately absent: when a period begins (`price`), and who is told.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
-use crate::ledger::{JobFacts, Labels, Ledger, LedgerError, Spent, Totals};
+use crate::ledger::{JobFacts, Labels, Ledger, LedgerError, Spent};
 use crate::model::{BudgetDefinition, NanoUsd, UnixMs};
 use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, RunLabels, project};
 use crate::telemetry::BudgetState;
@@ -20,6 +21,7 @@ pub struct Budgets {
     list: Vec<Budget>,
     /// Each kind of period in each zone once.
     windows: Vec<Window>,
+    jobs: Jobs,
 }
 
 struct Budget {
@@ -28,13 +30,33 @@ struct Budget {
     window: usize,
     /// Whether it counts what was spent under the labels with this index.
     matches: Vec<bool>,
+    /// What it counts, by number of the job.
+    shares: HashMap<usize, Share>,
+    /// The sum of all shares in nano-USD.
+    spent: i128,
+    /// The sum of what is known to come in nano-USD.
+    to_come: i128,
+    /// Shares of which that is not known.
+    unforeseen: usize,
+}
+
+/// What a budget counts of one job.
+struct Share {
+    /// In nano-USD.
+    spent: i64,
+    /// When the first of these runs started.
+    first: UnixMs,
+    /// Nano-USD that are still to come in the period; `None`: not known.
+    to_come: Option<i64>,
 }
 
 struct Window {
     clock: BudgetClock,
     bounds: Option<PeriodBounds>,
-    /// Nano-USD by index of the labels, and when the first run of them started.
-    spent: HashMap<usize, (i64, UnixMs)>,
+    /// Its budgets do not know all that was spent: the ledger has to be read.
+    stale: bool,
+    /// Indices of its budgets.
+    budgets: Vec<usize>,
 }
 
 impl Budgets {
@@ -45,22 +67,27 @@ impl Budgets {
     pub fn new(definitions: &[BudgetDefinition]) -> Result<Self, BudgetError> {
         let mut budgets = Self::default();
         let mut known = HashMap::new();
-        for definition in definitions {
+        for (at, definition) in definitions.iter().enumerate() {
             let key = (definition.period, definition.timezone.clone());
             let window = match known.get(&key) {
                 Some(window) => *window,
                 None => {
                     let clock = BudgetClock::new(definition.period, &definition.timezone)?;
-                    budgets.windows.push(Window { clock, bounds: None, spent: HashMap::new() });
+                    budgets.windows.push(Window { clock, bounds: None, stale: true, budgets: Vec::new() });
                     known.insert(key, budgets.windows.len() - 1);
                     budgets.windows.len() - 1
                 }
             };
+            budgets.windows[window].budgets.push(at);
             budgets.list.push(Budget {
                 definition: definition.clone(),
                 matcher: Matcher::new(&definition.matches),
                 window,
                 matches: Vec::new(),
+                shares: HashMap::new(),
+                spent: 0,
+                to_come: 0,
+                unforeseen: 0,
             });
         }
         Ok(budgets)
@@ -75,124 +102,241 @@ impl Budgets {
     /// Returns how each budget stands.
     ///
     /// # Errors
-    /// The ledger's, when a period begins; what was known before stays as it was.
+    /// The ledger's, when a period begins; it is read again the next time.
     pub fn refresh(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Vec<BudgetState>, LedgerError> {
         let (moves, overflowed) = ledger.take_spent();
+        let changed = self.learn(ledger, now);
+        let incomplete = overflowed || moves.iter().any(|spent| spent.labels >= self.jobs.of_labels.len());
         for window in &mut self.windows {
-            window.follow(&moves, overflowed, ledger, now)?;
+            window.stale |= incomplete;
+            window.turn(now);
         }
-        let totals = ledger.totals();
-        let totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let jobs = by_id(&totals);
-        Ok(self
-            .list
-            .iter_mut()
-            .map(|budget| budget.state(&self.windows[budget.window], &totals, &jobs, now))
-            .collect())
+        self.follow(&moves, &changed);
+        if self.windows.iter().any(|window| window.stale) {
+            self.read(ledger)?;
+        }
+        Ok(self.list.iter().map(|budget| budget.state(&self.windows[budget.window], now)).collect())
     }
-}
 
-impl Window {
-    fn follow(
-        &mut self,
-        moves: &[Spent],
-        overflowed: bool,
-        ledger: &Ledger,
-        now: UnixMs,
-    ) -> Result<(), LedgerError> {
-        // A clock outside the calendar keeps the period that it was in.
-        let bounds = self.clock.period_of(now).ok().or(self.bounds);
-        if bounds == self.bounds && !overflowed {
-            let inside = |spent: &&Spent| {
-                self.bounds.is_some_and(|bounds| (bounds.start..bounds.end).contains(&spent.at))
-            };
-            for spent in moves.iter().filter(inside) {
-                add(&mut self.spent, spent);
+    /// Takes in new labels and what the scheduler says. Returns the jobs whose rhythm is another than before.
+    fn learn(&mut self, ledger: &Ledger, now: UnixMs) -> Vec<usize> {
+        let totals = ledger.totals();
+        let totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+        self.jobs.learn(&totals.labels);
+        for budget in &mut self.list {
+            let Budget { matcher, matches, .. } = budget;
+            let new = totals.labels.get(matches.len()..).unwrap_or_default();
+            matches.extend(new.iter().map(|labels| matcher.matches(&run_labels(labels))));
+        }
+        self.jobs.follow(&totals.jobs, now)
+    }
+
+    /// Counts what moved in the periods that are known.
+    fn follow(&mut self, moves: &[Spent], changed: &[usize]) {
+        let Self { list, windows, jobs } = self;
+        for window in windows.iter_mut().filter(|window| !window.stale) {
+            let Some(bounds) = window.bounds else { continue };
+            for job in changed {
+                for budget in &window.budgets {
+                    list[*budget].settle(*job, jobs.rhythms[*job], bounds.end);
+                }
             }
-            return Ok(());
+            let inside = moves.iter().filter(|spent| bounds.start <= spent.at && spent.at < bounds.end);
+            window.count(list, jobs, bounds, inside);
         }
-        let Some(bounds) = bounds else { return Ok(()) };
-        let mut sums = HashMap::new();
-        for spent in ledger.spent_between(bounds.start, bounds.end)? {
-            add(&mut sums, &spent);
+    }
+
+    /// Reads what was spent in the periods that are not known: each part of time once, in however many of them it
+    /// lies.
+    fn read(&mut self, ledger: &Ledger) -> Result<(), LedgerError> {
+        let Self { list, windows, jobs } = self;
+        let stale = windows.iter().filter(|window| window.stale).filter_map(|window| window.bounds);
+        let stale: Vec<PeriodBounds> = stale.collect();
+        let mut edges: Vec<UnixMs> = stale.iter().flat_map(|bounds| [bounds.start, bounds.end]).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let mut parts = Vec::new();
+        for edge in edges.windows(2) {
+            let part = PeriodBounds { start: edge[0], end: edge[1] };
+            if stale.iter().any(|bounds| holds(*bounds, part)) {
+                parts.push((part, ledger.spent_between(part.start, part.end)?));
+            }
         }
-        (self.bounds, self.spent) = (Some(bounds), sums);
+        for window in windows.iter_mut().filter(|window| window.stale) {
+            let Some(bounds) = window.bounds else { continue };
+            for budget in &window.budgets {
+                list[*budget].forget();
+            }
+            let inside = parts.iter().filter(|(part, _)| holds(bounds, *part)).flat_map(|(_, spent)| spent);
+            window.stale = !window.count(list, jobs, bounds, inside);
+        }
         Ok(())
     }
 }
 
-fn add(sums: &mut HashMap<usize, (i64, UnixMs)>, spent: &Spent) {
-    let sum = sums.entry(spent.labels).or_insert((0, spent.at));
-    *sum = (sum.0.saturating_add(spent.nano_usd), sum.1.min(spent.at));
+fn holds(bounds: PeriodBounds, part: PeriodBounds) -> bool {
+    bounds.start <= part.start && part.end <= bounds.end
+}
+
+impl Window {
+    /// Moves on to the period that a time lies in.
+    fn turn(&mut self, now: UnixMs) {
+        if self.bounds.is_some_and(|bounds| bounds.start <= now && now < bounds.end) {
+            return;
+        }
+        // A clock outside the calendar keeps the period that it was in.
+        let Ok(bounds) = self.clock.period_of(now) else { return };
+        if self.bounds != Some(bounds) {
+            (self.bounds, self.stale) = (Some(bounds), true);
+        }
+    }
+
+    /// Adds to its budgets. Returns whether all labels are known.
+    fn count<'s>(
+        &self,
+        list: &mut [Budget],
+        jobs: &Jobs,
+        bounds: PeriodBounds,
+        moves: impl Iterator<Item = &'s Spent>,
+    ) -> bool {
+        let mut sums: HashMap<usize, Spent> = HashMap::new();
+        for spent in moves {
+            let sum = sums.entry(spent.labels).or_insert(Spent { nano_usd: 0, ..*spent });
+            sum.nano_usd = sum.nano_usd.saturating_add(spent.nano_usd);
+            sum.at = sum.at.min(spent.at);
+        }
+        let mut complete = true;
+        for spent in sums.values() {
+            let Some(job) = jobs.of_labels.get(spent.labels) else {
+                complete = false;
+                continue;
+            };
+            for budget in &self.budgets {
+                list[*budget].add(spent, *job, jobs.rhythms[*job], bounds.end);
+            }
+        }
+        complete
+    }
 }
 
 impl Budget {
-    fn state(&mut self, window: &Window, totals: &Totals, jobs: &Jobs<'_>, now: UnixMs) -> BudgetState {
-        for labels in &totals.labels[self.matches.len().min(totals.labels.len())..] {
-            self.matches.push(self.matcher.matches(&run_labels(labels)));
+    fn forget(&mut self) {
+        self.shares.clear();
+        (self.spent, self.to_come, self.unforeseen) = (0, 0, 0);
+    }
+
+    fn add(&mut self, spent: &Spent, job: usize, rhythm: Rhythm, end: UnixMs) {
+        if !self.matches.get(spent.labels).copied().unwrap_or(false) {
+            return;
         }
-        let counts = |labels: &usize| self.matches.get(*labels).copied().unwrap_or(false);
-        let spent: i64 =
-            window.spent.iter().filter(|(labels, _)| counts(labels)).map(|(_, (spent, _))| *spent).sum();
-        let spent = NanoUsd(spent.max(0));
-        let limit = self.definition.limit;
-        let projected = window.bounds.map_or(spent, |bounds| {
-            let expected = self.expected(window, bounds, (totals, jobs), now);
-            project(spent, bounds, now, expected)
-        });
+        self.spent += i128::from(spent.nano_usd);
+        let share = self.shares.entry(job).or_insert(Share { spent: 0, first: spent.at, to_come: Some(0) });
+        share.spent = share.spent.saturating_add(spent.nano_usd);
+        share.first = share.first.min(spent.at);
+        self.settle(job, rhythm, end);
+    }
+
+    /// Says anew what is still to come of a job.
+    fn settle(&mut self, job: usize, rhythm: Rhythm, end: UnixMs) {
+        let Some(share) = self.shares.get_mut(&job) else { return };
+        let to_come = if share.spent > 0 { rhythm.to_come(share.spent, share.first, end) } else { Some(0) };
+        self.to_come += i128::from(to_come.unwrap_or(0)) - i128::from(share.to_come.unwrap_or(0));
+        self.unforeseen += usize::from(to_come.is_none());
+        self.unforeseen -= usize::from(share.to_come.is_none());
+        share.to_come = to_come;
+    }
+
+    fn state(&self, window: &Window, now: UnixMs) -> BudgetState {
+        let spent = NanoUsd(i64::try_from(self.spent.max(0)).unwrap_or(i64::MAX));
+        let projected = window.bounds.map_or(spent, |bounds| project(spent, bounds, now, self.expected()));
         BudgetState {
             name: self.definition.name.clone(),
             period: self.definition.period.as_str(),
-            limit,
+            limit: self.definition.limit,
             spent,
             projected,
         }
     }
 
     /// Returns what is still to come, if it is known when each of the jobs runs that spent anything.
-    fn expected(
-        &self,
-        window: &Window,
-        bounds: PeriodBounds,
-        (totals, jobs): (&Totals, &Jobs<'_>),
-        now: UnixMs,
-    ) -> Option<Expected> {
-        let mut by_job: HashMap<&str, (i64, UnixMs)> = HashMap::new();
-        for (labels, (spent, first)) in &window.spent {
-            if self.matches.get(*labels).copied().unwrap_or(false) {
-                let sum = by_job.entry(totals.labels.get(*labels)?.job_id.as_str()).or_insert((0, *first));
-                *sum = (sum.0.saturating_add(*spent), sum.1.min(*first));
+    fn expected(&self) -> Option<Expected> {
+        let mean = NanoUsd(i64::try_from(self.to_come).ok()?);
+        (self.unforeseen == 0).then_some(Expected { runs: 1, mean })
+    }
+}
+
+/// The jobs that ran, numbered as their labels turn up.
+#[derive(Default)]
+struct Jobs {
+    numbers: HashMap<String, usize>,
+    /// By index of the labels: the number of the job.
+    of_labels: Vec<usize>,
+    rhythms: Vec<Rhythm>,
+}
+
+impl Jobs {
+    fn learn(&mut self, labels: &[Arc<Labels>]) {
+        for labels in labels.get(self.of_labels.len()..).unwrap_or_default() {
+            let next = self.rhythms.len();
+            let number = *self.numbers.entry(labels.job_id.clone()).or_insert(next);
+            if number == next {
+                self.rhythms.push(Rhythm::Unknown);
+            }
+            self.of_labels.push(number);
+        }
+    }
+
+    /// Takes over what is known of the jobs. Returns those whose rhythm is another than before.
+    fn follow(&mut self, facts: &[JobFacts], now: UnixMs) -> Vec<usize> {
+        let mut changed = Vec::new();
+        for job in facts {
+            let Some(number) = self.numbers.get(&job.job_id) else { continue };
+            let rhythm = Rhythm::of(job, now);
+            if std::mem::replace(&mut self.rhythms[*number], rhythm) != rhythm {
+                changed.push(*number);
             }
         }
-        let mut to_come: i128 = 0;
-        for (job_id, (spent, first)) in by_job.into_iter().filter(|(_, (spent, _))| *spent > 0) {
-            let job = jobs.get(job_id)?;
-            let (had, left) = runs(job, first, bounds, now)?;
-            to_come += i128::from(spent) * i128::from(left) / i128::from(had);
+        changed
+    }
+}
+
+/// When a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rhythm {
+    Unknown,
+    /// It does not run any more.
+    Over,
+    /// Each so many milliseconds.
+    Every {
+        period: i64,
+        last: UnixMs,
+        next: UnixMs,
+    },
+}
+
+impl Rhythm {
+    fn of(job: &JobFacts, now: UnixMs) -> Self {
+        if !job.defined || !job.enabled {
+            return Self::Over;
         }
-        let mean = NanoUsd(i64::try_from(to_come).ok()?);
-        Some(Expected { runs: 1, mean })
+        let (Some(next), Some(last)) = (job.next_run, job.last_run) else { return Self::Unknown };
+        let period = next.since(last).max(MIN_PERIOD_MS);
+        // What is overdue is still to come, once: not what was left out before it.
+        let overdue = now.since(next).max(0) / period;
+        Self::Every { period, last, next: next.plus(overdue.saturating_mul(period)) }
     }
-}
 
-/// Jobs by their id: each budget asks for each of its own.
-type Jobs<'t> = HashMap<&'t str, &'t JobFacts>;
-
-fn by_id(totals: &Totals) -> Jobs<'_> {
-    totals.jobs.iter().map(|job| (job.job_id.as_str(), job)).collect()
-}
-
-/// Returns how many runs a job had since the first of this period, by its rhythm, and how many are still to come.
-/// `None`: its rhythm is not known.
-fn runs(job: &JobFacts, first: UnixMs, bounds: PeriodBounds, now: UnixMs) -> Option<(i64, i64)> {
-    if !job.defined || !job.enabled {
-        return Some((1, 0));
+    /// Returns the nano-USD that are still to come before `end`: the runs that are due, at what one cost since the first
+    /// of this period. `None`: not known.
+    fn to_come(self, spent: i64, first: UnixMs, end: UnixMs) -> Option<i64> {
+        let Self::Every { period, last, next } = self else {
+            return (self == Self::Over).then_some(0);
+        };
+        let had = last.since(first).max(0) / period + 1;
+        let left = if next < end { (end.since(next) - 1) / period + 1 } else { 0 };
+        let to_come = i128::from(spent) * i128::from(left) / i128::from(had);
+        Some(i64::try_from(to_come).unwrap_or(i64::MAX))
     }
-    let (next, last) = (job.next_run?, job.last_run?);
-    let period = next.since(last).max(MIN_PERIOD_MS);
-    let next = next.max(now);
-    let left = if next < bounds.end { (bounds.end.since(next) - 1) / period + 1 } else { 0 };
-    Some((last.since(first).max(0) / period + 1, left))
 }
 
 fn run_labels(labels: &Labels) -> RunLabels<'_> {
@@ -206,151 +350,4 @@ fn run_labels(labels: &Labels) -> RunLabels<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{OpenOptions, Pricing};
-    use crate::model::{
-        Batch, BudgetMatch, Charge, Cost, CostProvenance, Delivery, FileId, FilePosition, Period, Position,
-        Reason, Run, RunAt, RunKey, SessionRef, SourceId, Status, Usage, UsageProvenance,
-    };
-
-    const HOUR: i64 = 3_600_000;
-    const DAY: PeriodBounds = PeriodBounds { start: UnixMs(0), end: UnixMs(24 * HOUR) };
-
-    fn job(last: i64, next: Option<i64>) -> JobFacts {
-        JobFacts {
-            job_id: "j".into(),
-            defined: true,
-            enabled: true,
-            last_run: Some(UnixMs(last)),
-            next_run: next.map(UnixMs),
-            ..JobFacts::default()
-        }
-    }
-
-    fn window(spent: i64) -> Window {
-        let clock = BudgetClock::new(Period::Day, "UTC").unwrap();
-        Window { clock, bounds: Some(DAY), spent: HashMap::from([(0, (spent, UnixMs(0)))]) }
-    }
-
-    fn projected(job: JobFacts, spent: i64, now: i64) -> i64 {
-        let definition = BudgetDefinition {
-            name: "all".into(),
-            limit: NanoUsd(1),
-            period: Period::Day,
-            timezone: "UTC".into(),
-            matches: BudgetMatch::default(),
-        };
-        let matcher = Matcher::new(&definition.matches);
-        let mut budget = Budget { definition, matcher, window: 0, matches: Vec::new() };
-        let labels = std::sync::Arc::new(Labels { job_id: "j".into(), ..Labels::default() });
-        let totals = Totals { jobs: vec![job], labels: vec![labels], ..Totals::default() };
-        budget.state(&window(spent), &totals, &by_id(&totals), UnixMs(now)).projected.0
-    }
-
-    #[test]
-    fn a_rhythm_that_is_known_tells_what_is_to_come() {
-        // Hourly since midnight, 6 runs so far: 18 more.
-        assert_eq!(projected(job(5 * HOUR, Some(6 * HOUR)), 600, 5 * HOUR + 1), 2_400);
-        // Daily: it ran today.
-        assert_eq!(projected(job(0, Some(24 * HOUR)), 600, 5 * HOUR), 600);
-        // Switched off.
-        let off = JobFacts { enabled: false, ..job(5 * HOUR, Some(6 * HOUR)) };
-        assert_eq!(projected(off, 600, 12 * HOUR), 600);
-        // Without a rhythm by the time that passed.
-        assert_eq!(projected(job(5 * HOUR, None), 600, 12 * HOUR), 1_200);
-    }
-
-    /// A run of 1,000,000 tokens that started then.
-    fn run(at: UnixMs) -> Run {
-        Run {
-            key: RunKey { job_id: "j".into(), at: RunAt::Started(at) },
-            recorded_at: at.plus(1),
-            status: Status::Ok,
-            reason: Reason::None,
-            duration_ms: Some(1),
-            job_name: None,
-            agent: Some("ops".into()),
-            provider: Some("p".into()),
-            model: Some("m".into()),
-            usage: Usage {
-                input: Some(1_000_000),
-                output: Some(0),
-                cache_read: Some(0),
-                cache_write: Some(0),
-            },
-            provenance: UsageProvenance::Record,
-            delivery: Delivery::Unknown,
-            session: SessionRef::default(),
-            next_run_at: None,
-        }
-    }
-
-    fn count(ledger: &mut Ledger, starts: &[UnixMs]) {
-        let source = SourceId("run-log/a.jsonl".into());
-        let from = ledger.position(&source).cloned();
-        let offset = from.as_ref().and_then(Position::file).map_or(0, |position| position.offset) + 1;
-        let file = FileId { dev: 1, ino: 1 };
-        let to = Position::File(FilePosition { file, offset, last: None, skipped: 0 });
-        let batch = Batch { runs: starts.iter().copied().map(run).collect(), ..Batch::new(source, from, to) };
-        ledger.apply(&batch, starts[0].plus(10)).unwrap();
-    }
-
-    fn dollar_a_million() -> Pricing {
-        std::sync::Arc::new(|asked| {
-            let usd = NanoUsd(i64::try_from(asked.usage.input.unwrap_or(0)).unwrap() * 1_000);
-            Charge { cost: Cost { usd, provenance: CostProvenance::Priced }, ..Charge::default() }
-        })
-    }
-
-    /// Berlin, in which clocks went back on 2026-10-25: that day has 25 hours.
-    #[test]
-    fn what_was_spent_survives_restarts_rolls_over_at_midnight_and_follows_late_prices() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || {
-            let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
-            Ledger::open(&folder.path().join("ledger.sqlite"), &options, UnixMs(0)).unwrap().ledger
-        };
-        // 2026-10-25T00:00 in Berlin is 22:00 UTC of the day before.
-        let midnight = UnixMs(1_792_879_200_000);
-        let next = midnight.plus(25 * HOUR);
-        let definition = |name: &str, period, agent: Option<&str>| BudgetDefinition {
-            name: name.into(),
-            limit: NanoUsd(5_000_000_000),
-            period,
-            timezone: "Europe/Berlin".into(),
-            matches: BudgetMatch { agent: agent.map(str::to_owned), ..BudgetMatch::default() },
-        };
-        let definitions = [
-            definition("day", Period::Day, None),
-            definition("month", Period::Month, Some("o*")),
-            definition("others", Period::Day, Some("main")),
-        ];
-        let dollars = |budgets: &mut Budgets, ledger: &mut Ledger, now| -> Vec<i64> {
-            let states = budgets.refresh(ledger, now).unwrap();
-            states.iter().map(|state| state.spent.0 / 1_000_000_000).collect()
-        };
-        let mut ledger = open();
-        let mut budgets = Budgets::new(&definitions).unwrap();
-        // Without a price nothing is spent yet.
-        count(&mut ledger, &[midnight.plus(-1), midnight, midnight.plus(3 * HOUR)]);
-        assert_eq!(dollars(&mut budgets, &mut ledger, midnight.plus(4 * HOUR)), [0, 0, 0]);
-        ledger.set_pricing(dollar_a_million());
-        ledger.price_unpriced(midnight.plus(4 * HOUR)).unwrap();
-        assert_eq!(dollars(&mut budgets, &mut ledger, midnight.plus(4 * HOUR)), [2, 3, 0], "a late price");
-        count(&mut ledger, &[next.plus(-1)]);
-        assert_eq!(dollars(&mut budgets, &mut ledger, next.plus(-1)), [3, 4, 0], "the 25th hour");
-
-        drop(ledger);
-        let (mut ledger, mut again) = (open(), Budgets::new(&definitions).unwrap());
-        assert_eq!(dollars(&mut again, &mut ledger, next.plus(-1)), [3, 4, 0], "started anew");
-
-        ledger.set_pricing(dollar_a_million());
-        assert_eq!(dollars(&mut again, &mut ledger, next), [0, 4, 0], "midnight");
-        // One that is recorded after midnight belongs to the day on which it started.
-        count(&mut ledger, &[next.plus(-2), next]);
-        assert_eq!(dollars(&mut again, &mut ledger, next.plus(1)), [1, 6, 0]);
-        let states = again.refresh(&mut ledger, next.plus(1)).unwrap();
-        assert_eq!((states[1].limit.0 - states[1].spent.0) / 1_000_000_000, -1, "overspent");
-    }
-}
+mod tests;

@@ -194,6 +194,8 @@ impl Own<'_> {
         let totals = self.totals;
         let over = totals.jobs.iter().filter(|job| job.label == JobLabel::Other).count() as u64;
         self.plain(&metrics::COUNTER_EXCESS, totals.excess());
+        let usd = to_f64(totals.excess_nano_usd()) / 1e9;
+        self.points.push(gauge(&metrics::COUNTER_EXCESS_USD, none(), [None, None], usd));
         self.plain(&metrics::SERIES, totals.series.len() as u64);
         self.plain(&metrics::SERIES_IDLE, idle);
         self.plain(&metrics::JOBS_OVER_LIMIT, over);

@@ -139,6 +139,8 @@ metrics! {
         "US dollars in the ledger by how they are known: reckoned by the gateway itself, by the price book, or at least that much.";
     COUNTER_EXCESS = Gauge "openclaw.usage.counter.excess", "", &[],
         "Tokens and runs that exported counters show above the truth after corrections downwards.";
+    COUNTER_EXCESS_USD = Gauge "openclaw.usage.counter.excess.usd", "", &[],
+        "US dollars that exported counters show above the truth after corrections downwards.";
     SERIES = Gauge "openclaw.usage.series", "", &[],
         "Series that the ledger holds for export.";
     SERIES_IDLE = Gauge "openclaw.usage.series.idle", "", &[],

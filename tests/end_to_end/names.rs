@@ -1,6 +1,10 @@
 //! Push and scrape are interchangeable: real servers store the same names, labels and values either way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
 
 use crate::common::daemon::{Daemon, Sandbox, now};
 use crate::common::gateway::Simulation;
@@ -20,14 +24,50 @@ fn prometheus_3_stores_what_metrics_shows() {
     stores_what_metrics_shows(Version::V3);
 }
 
+/// Of dollars: they are there, so that the comparison below is of them too.
+const OF_MONEY: [&str; 9] = [
+    "openclaw_cost_usd_total",
+    "openclaw_usage_budget_limit_usd",
+    "openclaw_usage_budget_projected_usd",
+    "openclaw_usage_budget_remaining_usd",
+    "openclaw_usage_budget_spent_usd",
+    "openclaw_usage_cost_usd",
+    "openclaw_usage_counter_excess_usd",
+    "openclaw_usage_prices_problem",
+    "openclaw_usage_unpriced_tokens",
+];
+
+/// Budgets, and a model without a price.
+fn set_up_money(sandbox: &Sandbox) -> PathBuf {
+    let file = sandbox.state_dir().join("openclaw.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for model in config["models"]["providers"]["sim"]["models"].as_array_mut().unwrap() {
+        if model["id"] == "sim-ok" {
+            model.as_object_mut().unwrap().remove("cost");
+        }
+    }
+    fs::write(&file, config.to_string()).unwrap();
+    let own = sandbox.path("own.toml");
+    let budget = |name: &str, period: &str| {
+        format!(
+            "[[budget]]\nname = \"{name}\"\nusd = 20\nperiod = \"{period}\"\ntimezone = \"Europe/Berlin\"\n"
+        )
+    };
+    fs::write(&own, [budget("all of a day", "day"), budget("all of a month", "month")].concat()).unwrap();
+    own
+}
+
 fn stores_what_metrics_shows(version: Version) {
     let pushed = Prometheus::start(version, &[]);
     let sandbox = Sandbox::new();
     let mut simulation = Simulation::new(&sandbox.state_dir(), 81, now().plus(-600_000), false);
     simulation.pass(60_000);
     // The dead endpoint is there for the families of failures.
-    let endpoints = ["--otlp-endpoint", &pushed.otlp_endpoint(), "--otlp-endpoint", "http://127.0.0.1:1"];
-    let daemon = sandbox.serve(&endpoints);
+    let own = set_up_money(&sandbox);
+    let endpoint = pushed.otlp_endpoint();
+    let own = ["--config", own.to_str().unwrap()];
+    let endpoints = ["--otlp-endpoint", &endpoint, "--otlp-endpoint", "http://127.0.0.1:1"];
+    let daemon = sandbox.serve(&[&own[..], &endpoints].concat());
     until_stored(&pushed, simulation.truth());
 
     let scrape = format!(
@@ -40,12 +80,15 @@ fn stores_what_metrics_shows(version: Version) {
     // What the exporters say of themselves comes with the full push after the first failure.
     until("a full push with all names", || (pushed.series_names() == page(&daemon).names()).then_some(()));
     assert_eq!(of_ours(&scraped), pushed.series_names(), "names of a scrape");
+    for name in OF_MONEY {
+        assert!(pushed.series_names().contains(name), "{name} is not stored");
+    }
     let (by_push, by_scrape) = (stored(&pushed, PUSHED), stored(&scraped, r#"job="scraped""#));
     let page = normal(page(&daemon).0);
     assert_eq!(differing(&by_push, &page), Vec::<&Series>::new(), "names and labels of a push");
     assert_eq!(differing(&by_scrape, &page), Vec::<&Series>::new(), "names and labels of a scrape");
     let durable = |samples: BTreeMap<Series, f64>| {
-        let changing = ["_usage_export_", "_usage_ledger_size", "_usage_ingest_lag"];
+        let changing = ["_usage_export_", "_usage_ledger_size", "_usage_ingest_lag", "_budget_projected_"];
         let is_durable = |name: &str| !changing.iter().any(|part| name.contains(part));
         samples.into_iter().filter(|((name, _), _)| is_durable(name)).collect::<BTreeMap<_, _>>()
     };

@@ -211,3 +211,21 @@ fn a_configuration_that_cannot_be_read_leaves_the_prices_in_force() {
         assert_eq!(costs(&counting.totals()), expected, "{what}");
     }
 }
+
+#[test]
+fn a_file_that_is_included_is_read_again_when_it_is_mended() {
+    let fixture = Fixture::unpack("2026.9.6").without_sessions();
+    let (file, part) = (fixture.state_dir().join("openclaw.json"), fixture.state_dir().join("prices.json5"));
+    let text = fs::read_to_string(&file).expect("a configuration");
+    fs::write(&part, &text).expect("a file to include");
+    fs::write(&file, "{ $include: './prices.json5' }").expect("a configuration");
+    let mut counting = swept(&fixture);
+    assert_eq!(counting.collector.problem(), None);
+    fs::write(&part, &text[..text.len() / 2]).expect("half a file");
+    counting.sweep();
+    let problem = counting.collector.problem().expect("a problem");
+    assert!(problem.contains("prices.json5"), "{problem}");
+    fs::write(&part, &text).expect("the whole file");
+    counting.sweep();
+    assert_eq!(counting.collector.problem(), None, "mended");
+}

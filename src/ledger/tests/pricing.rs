@@ -292,10 +292,12 @@ fn what_is_exported_never_falls() {
     // The calls cover the record, and cost less by the gateway's own account.
     bench.calls(vec![call(1, "a", 0, 1), call(2, "a", 0, 2)]);
     assert_eq!(bench.cost(), (2_000, before.1));
+    assert_eq!(bench.totals().excess_nano_usd(), before.1 - 2_000, "the correction shows");
     bench.adds_up();
     // Growth is absorbed until the truth has caught up.
     bench.calls(vec![BilledCall { recorded: Some(NanoUsd(9_000_000_000)), ..call(3, "a", 0, 3) }]);
     assert_eq!(bench.cost(), (9_000_002_000, 9_000_002_000));
+    assert_eq!(bench.totals().excess_nano_usd(), 0, "and is gone");
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::openclaw::{Layout, read_jobs, run_log, state_file};
 use crate::price::PriceBook;
 
 pub use health::{SOURCES, SourceHealth};
-pub use prices::PriceSettings;
+pub use prices::{CatalogueUse, PriceSettings};
 
 /// Reads the sources of one gateway.
 pub struct Collector {
@@ -119,6 +119,12 @@ impl Collector {
     #[must_use]
     pub fn price_notes(&self) -> Vec<String> {
         self.prices.notes()
+    }
+
+    /// Returns what of the catalogue of prices is used, if there is one that could be read.
+    #[must_use]
+    pub const fn catalogue(&self) -> Option<&CatalogueUse> {
+        self.prices.catalogue()
     }
 
     /// Returns where the gateway keeps its things.

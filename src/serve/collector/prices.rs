@@ -55,6 +55,18 @@ pub(super) struct Prices {
     read: bool,
     book: Arc<PriceBook>,
     problem: Option<String>,
+    catalogue: Option<CatalogueUse>,
+}
+
+/// What of a catalogue is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CatalogueUse {
+    /// In one sentence: how many prices, how many entries without one.
+    pub summary: String,
+    /// Number of entries that were left out because they make no sense.
+    pub left_out: usize,
+    /// Which those are and why, the first hundred by name.
+    pub notes: Vec<String>,
 }
 
 #[derive(Default)]
@@ -98,6 +110,11 @@ impl Prices {
         self.sources.values().flat_map(|source| source.notes.iter().cloned()).collect()
     }
 
+    /// Returns what of the catalogue is used, if there is one that could be read.
+    pub const fn catalogue(&self) -> Option<&CatalogueUse> {
+        self.catalogue.as_ref()
+    }
+
     /// Returns provider and model of all that is named, but by a catalogue or a pattern.
     pub fn models(&self) -> BTreeSet<(String, String)> {
         let sources = self.sources.values();
@@ -132,12 +149,14 @@ impl Prices {
         }
         let catalogue = self.settings.catalogue.clone();
         if let Some(file) = &catalogue {
+            let mut used = None;
             changed |= self.read(file.clone(), |path| {
                 let found = read_catalogue(path).map_err(|error| error.to_string())?;
-                let notes =
-                    FoundPrices { entries: found.entries, windows: found.windows, ..FoundPrices::default() };
-                Ok(notes)
+                let (summary, left_out, notes) = (found.to_string(), found.bad, found.notes());
+                used = Some(CatalogueUse { summary, left_out, notes });
+                Ok(FoundPrices { entries: found.entries, windows: found.windows, ..FoundPrices::default() })
             });
+            self.catalogue = used.or_else(|| self.catalogue.take());
         }
         let is_known = |path: &PathBuf| {
             *path == config || Some(path) == catalogue.as_ref() || agents.iter().any(|(_, file)| file == path)
@@ -156,6 +175,8 @@ impl Prices {
             return false;
         }
         let stamp = stamp_of(&path);
+        let known = source.stamps.iter().map(|(file, _)| file).filter(|file| **file != path);
+        let known: Vec<_> = known.map(|file| (file.clone(), stamp_of(file))).collect();
         match read(&path) {
             Ok(found) => {
                 let files = found.files.iter().filter(|file| **file != path);
@@ -166,7 +187,8 @@ impl Prices {
                 true
             }
             Err(problem) => {
-                source.stamps = vec![(path, stamp)];
+                // Whichever of its files is mended, it is read again.
+                source.stamps = [vec![(path, stamp)], known].concat();
                 source.problem = Some(problem);
                 false
             }
