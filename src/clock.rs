@@ -26,6 +26,14 @@ impl Clock {
     }
 }
 
+/// Returns the processor time that this process took so far, in nanoseconds.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let [seconds, nanos] = [spent.tv_sec, spent.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 fn system_now() -> UnixMs {
     let ms = match SystemTime::now().duration_since(UNIX_EPOCH) {

@@ -48,7 +48,7 @@ pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
 pub use totals::{
-    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, Series, SeriesKind,
+    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS, Series, SeriesKind,
     SharedTotals, SourceFacts, Totals,
 };
 pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};

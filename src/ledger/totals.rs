@@ -27,6 +27,12 @@ pub const CONTEXT_BOUNDS: [u64; 14] = [
     1_000_000, 2_000_000,
 ];
 
+/// Upper bounds of the buckets of tokens per run: from one short answer to an agent's long work.
+pub const RUN_TOKENS_BOUNDS: [u64; 14] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000, 25_000_000,
+];
+
 /// What a series counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesKind {
@@ -46,6 +52,8 @@ pub enum SeriesKind {
     Unpriced,
     /// Sizes of contexts in tokens.
     Context(ContextKind),
+    /// Tokens of whole runs, those of further models and sub-agents too.
+    RunTokens,
 }
 
 /// What of a run's context is measured.
@@ -75,6 +83,7 @@ impl SeriesKind {
         match self {
             Self::Duration => Some(&DURATION_BOUNDS_MS),
             Self::Context(_) => Some(&CONTEXT_BOUNDS),
+            Self::RunTokens => Some(&RUN_TOKENS_BOUNDS),
             _ => None,
         }
     }
@@ -90,6 +99,7 @@ impl SeriesKind {
             Self::WastedCost(status) => 168 + status as i64,
             Self::Unpriced => 176,
             Self::Context(kind) => 180 + kind as i64,
+            Self::RunTokens => 182,
         }
     }
 
@@ -107,6 +117,7 @@ impl SeriesKind {
             176 => Some(Self::Unpriced),
             180 => Some(Self::Context(ContextKind::Used)),
             181 => Some(Self::Context(ContextKind::Limit)),
+            182 => Some(Self::RunTokens),
             128..160 => {
                 let kind = TokenKind::ALL.get(usize::from(code % 4)).copied()?;
                 Some(Self::Wasted(Status::from_code((code - 128) / 4)?, kind))

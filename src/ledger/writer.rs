@@ -220,6 +220,7 @@ impl<'a> Writer<'a> {
                 change.buckets.get_or_insert_with(Box::default)[bucket(bounds, amount)] += sign;
             }
         };
+        let mut whole: Option<u64> = None;
         let is_wasted = matches!(row.status, Status::Error | Status::Unrecorded);
         for part in parts {
             let cost = part.calls.cost.max(0).cast_unsigned();
@@ -236,13 +237,18 @@ impl<'a> Writer<'a> {
             *known = known.saturating_add_signed(sign * db(cost));
             self.spent.push(Spent { at: at.time(), labels: part.labels, nano_usd: sign * db(cost) });
             for kind in TokenKind::ALL {
-                if let Some(tokens) = part.usage.get(kind).filter(|tokens| *tokens > 0) {
+                let Some(tokens) = part.usage.get(kind) else { continue };
+                whole = Some(whole.unwrap_or(0).saturating_add(tokens));
+                if tokens > 0 {
                     add(part.labels, SeriesKind::Tokens(kind), tokens);
                     if is_wasted {
                         add(part.labels, SeriesKind::Wasted(row.status, kind), tokens);
                     }
                 }
             }
+        }
+        if let Some(tokens) = whole {
+            add(row.labels, SeriesKind::RunTokens, tokens);
         }
         if let Some(duration_ms) = row.duration_ms {
             add(row.labels, SeriesKind::Duration, duration_ms);

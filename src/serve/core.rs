@@ -230,6 +230,7 @@ impl Core {
         let health = self.collector.health(&self.ledger, now);
         let watch = Some(self.cadence.method().as_str());
         let ledger_bytes = self.ledger.size_bytes();
+        let prices = self.collector.prices_in_force(&self.ledger, now);
         self.shared.update(|process, readiness| {
             if readiness.source != health.problem {
                 match &health.problem {
@@ -244,6 +245,7 @@ impl Core {
             }
             process.ledger_bytes = ledger_bytes;
             process.overdue_jobs = health.overdue_jobs;
+            process.prices = prices;
             process.prices_problem = self.collector.price_problem().is_some();
             process.sources =
                 health.sources.iter().map(|(name, up)| SourceState { name, up: *up, watch }).collect();

@@ -136,6 +136,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         start: now,
         sources: SOURCES.map(|name| SourceState { name, up: false, watch: None }).to_vec(),
         ledger_writable: true,
+        config_in_force: true,
+        config_loaded: now,
         ledger_bytes: ledger.size_bytes(),
         ..ProcessState::default()
     };

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
 use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder};
@@ -47,6 +48,8 @@ impl Shared {
     #[must_use]
     pub fn snapshot(&self, now: UnixMs) -> Snapshot {
         let mut process = lock(&self.process).clone();
+        process.cpu_ns = process_cpu_ns();
+        process.resident_bytes = resident_bytes();
         process.endpoints =
             self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         let mut builder = lock(&self.builder);
@@ -69,6 +72,13 @@ impl Shared {
     pub fn readiness(&self) -> Readiness {
         lock(&self.readiness).clone()
     }
+}
+
+/// Returns the memory that this process holds, in bytes; `None` where there is no `/proc`.
+fn resident_bytes() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
 }
 
 /// Locks; a panic elsewhere ends the process, so that a poisoned lock is never met.

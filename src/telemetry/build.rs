@@ -6,9 +6,9 @@ use super::catalogue::{self as metrics, Metric, key};
 use super::process::{BudgetState, ProcessState};
 use super::snapshot::{HistogramValue, Point, SeriesFacts, SharedAttributes, Snapshot, Value};
 use crate::ledger::{
-    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, Series, SeriesKind, Totals,
+    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, RUN_TOKENS_BOUNDS, Series, SeriesKind, Totals,
 };
-use crate::model::{CostProvenance, NanoUsd, RejectReason, UnixMs, UsageProvenance};
+use crate::model::{CostProvenance, NanoUsd, RejectReason, TokenKind, UnixMs, UsageProvenance};
 
 /// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
 /// its old total.
@@ -67,12 +67,12 @@ impl SnapshotBuilder {
             SeriesKind::Cost(billing) => (
                 &metrics::COST,
                 [Some((key::BILLING, billing.as_str())), None],
-                Value::Dollars(series.exported_total),
+                Value::Nano(series.exported_total),
             ),
             SeriesKind::WastedCost(status) => (
                 &metrics::WASTED_COST,
                 [Some((key::STATUS, status.as_str())), None],
-                Value::Dollars(series.exported_total),
+                Value::Nano(series.exported_total),
             ),
             SeriesKind::Unpriced => {
                 (&metrics::UNPRICED_TOKENS, [None, None], Value::Gauge(to_f64(series.true_total)))
@@ -85,6 +85,9 @@ impl SnapshotBuilder {
                 [Some((key::CONTEXT, kind.as_str())), None],
                 histogram(series, &CONTEXT_BOUNDS),
             ),
+            SeriesKind::RunTokens => {
+                (&metrics::RUN_TOKENS, [None, None], histogram(series, &RUN_TOKENS_BOUNDS))
+            }
         };
         Point {
             metric,
@@ -103,11 +106,12 @@ impl SnapshotBuilder {
 }
 
 /// The families whose points are series of the ledger, in the order of the catalogue.
-static SERIES_FAMILIES: [&Metric; 8] = [
+static SERIES_FAMILIES: [&Metric; 9] = [
     &metrics::TOKENS,
     &metrics::COST,
     &metrics::RUN_DURATION,
     &metrics::CONTEXT,
+    &metrics::RUN_TOKENS,
     &metrics::RUNS,
     &metrics::WASTED_TOKENS,
     &metrics::WASTED_COST,
@@ -204,7 +208,9 @@ impl Own<'_> {
         self.plain(&metrics::LEDGER_SIZE, process.ledger_bytes);
         self.plain(&metrics::LEDGER_WRITABLE, u64::from(process.ledger_writable));
         self.budgets(process);
+        self.prices(process);
         self.exports(process);
+        self.footprint(process);
         let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
         self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
     }
@@ -269,6 +275,39 @@ impl Own<'_> {
             let nano = counters.cost.get(&provenance).copied().unwrap_or(0);
             let own = [Some((key::PROVENANCE, provenance.as_str())), None];
             self.points.push(gauge(&metrics::COST_BY_PROVENANCE, none(), own, to_f64(nano) / 1e9));
+        }
+    }
+
+    fn prices(&mut self, process: &ProcessState) {
+        for price in &process.prices {
+            let shared: SharedAttributes =
+                Arc::new([(key::PROVIDER, price.provider.clone()), (key::MODEL, price.model.clone())]);
+            for (kind, rate) in TokenKind::ALL.into_iter().zip(price.usd_per_million) {
+                let own = [Some((key::TOKEN, kind.as_str())), None];
+                self.points.extend(
+                    rate.map(|rate| gauge(&metrics::PRICE, Arc::clone(&shared), own, rate.as_usd())),
+                );
+            }
+        }
+    }
+
+    fn footprint(&mut self, process: &ProcessState) {
+        let at = |at: UnixMs| at.as_unix_seconds();
+        self.plain(&metrics::CONFIG_LOADED, u64::from(process.config_in_force));
+        for (metric, time) in
+            [(&metrics::CONFIG_LOADED_AT, process.config_loaded), (&metrics::STARTED_AT, process.start)]
+        {
+            self.points.push(gauge(metric, none(), [None, None], at(time)));
+        }
+        self.points.push(Point {
+            metric: &metrics::CPU_TIME,
+            shared: none(),
+            own: [None, None],
+            value: Value::Nano(process.cpu_ns),
+            series: None,
+        });
+        if let Some(bytes) = process.resident_bytes {
+            self.plain(&metrics::MEMORY, bytes);
         }
     }
 

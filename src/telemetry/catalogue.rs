@@ -95,6 +95,8 @@ metrics! {
     CONTEXT = Histogram "openclaw.context.tokens", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::CONTEXT],
         "Context of scheduled runs in tokens: the prompt of each run's newest call, and the size of its model's context.";
+    RUN_TOKENS = Histogram "openclaw.run.tokens", "1", &BASE,
+        "Tokens of each scheduled run, all kinds and models together, under the run's own model.";
     RUNS = Sum "openclaw.cron.runs", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
         "Finished scheduled runs by status and reason.";
@@ -107,6 +109,8 @@ metrics! {
     UNPRICED_TOKENS = Gauge "openclaw.usage.unpriced.tokens", "",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5]],
         "Tokens whose model has no price in any source. Falls when one turns up.";
+    PRICE = Gauge "openclaw.usage.price.usd_per_million", "", &[key::PROVIDER, key::MODEL, key::TOKEN],
+        "US dollars for a million tokens of this kind now, for each model that was used and has a price; of tiers the first.";
     PRICES_PROBLEM = Gauge "openclaw.usage.prices.problem", "", &[],
         "1 while a file of prices cannot be read: what it said before stays in force.";
     JOB_LAST_RUN = Gauge "openclaw.cron.job.last_run.timestamp", "s", JOB,
@@ -171,6 +175,16 @@ metrics! {
         "When an OTLP endpoint last took a complete push, in seconds since the epoch.";
     CLOCK_STEPS = Sum "openclaw.usage.clock.steps", "1", &[],
         "Steps of the system clock that pushes had to follow since this process started.";
+    CONFIG_LOADED = Gauge "openclaw.usage.config.last_reload_successful", "", &[],
+        "1 while the newest configuration is in force, 0 while a bad one was left out.";
+    CONFIG_LOADED_AT = Gauge "openclaw.usage.config.last_reload.success.timestamp", "s", &[],
+        "When a configuration was last put in force, in seconds since the epoch.";
+    STARTED_AT = Gauge "openclaw.usage.start.timestamp", "s", &[],
+        "When this process started, in seconds since the epoch.";
+    CPU_TIME = Sum "process.cpu.time", "s", &[],
+        "Processor time of this process in seconds, as OpenTelemetry's conventions name it.";
+    MEMORY = Gauge "process.memory.usage", "By", &[],
+        "Resident memory of this process in bytes.";
     BUILD_INFO = Gauge "openclaw.usage.build.info", "", &[key::VERSION],
         "1; the version of this program is in the label.";
 }

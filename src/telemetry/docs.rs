@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{self, Kind, Metric, key};
 use super::names::{family, label, series};
 use super::process::ExportFailure;
-use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, Outcome};
+use crate::ledger::{CONTEXT_BOUNDS, RUN_TOKENS_BOUNDS, DURATION_BOUNDS_MS, Outcome};
 use crate::model::{Reason, RejectReason, Status, TokenKind, UsageProvenance};
 
 /// Set to write the file instead of comparing it.
@@ -39,7 +39,7 @@ Labels that nothing is known for are left out. Rules that keep the number of ser
 - No run id, path, URL, prompt, summary or error text is ever a label; an error text becomes a reason.
 
 Counters never fall and keep their start time over restarts of this program. Those of `openclaw.usage.export.*` and
-`openclaw.usage.clock.steps` begin anew with each process.
+`openclaw.usage.clock.steps` and `process.cpu.time` begin anew with each process.
 
 ## Exact usage over a window
 
@@ -95,7 +95,8 @@ fn document() -> String {
         "## Buckets\n\nUpper bounds of durations in milliseconds: {}, +Inf.\n",
         bounds(&DURATION_BOUNDS_MS)
     );
-    _ = writeln!(text, "Of contexts in tokens: {}, +Inf.", bounds(&CONTEXT_BOUNDS));
+    _ = writeln!(text, "Of contexts in tokens: {}, +Inf.\n", bounds(&CONTEXT_BOUNDS));
+    _ = writeln!(text, "Of whole runs in tokens: {}, +Inf.", bounds(&RUN_TOKENS_BOUNDS));
     text
 }
 

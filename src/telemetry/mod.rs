@@ -16,5 +16,5 @@ mod snapshot;
 pub mod text;
 
 pub use build::SnapshotBuilder;
-pub use process::{BudgetState, EndpointStats, ExportFailure, ProcessState, SourceState};
+pub use process::{BudgetState, EndpointStats, ExportFailure, PriceState, ProcessState, SourceState};
 pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};

@@ -114,11 +114,11 @@ fn data_point(point: &Point, stamp: UnixMs, process_start: UnixMs, zero: bool) -
             value: Some(integer(if zero { 0 } else { *total })),
             ..Default::default()
         }),
-        Value::Dollars(nano) => DataPoint::Number(NumberDataPoint {
+        Value::Nano(nano) => DataPoint::Number(NumberDataPoint {
             attributes,
             start_time_unix_nano: start,
             time_unix_nano,
-            value: Some(number_data_point::Value::AsDouble(if zero { 0.0 } else { dollars(*nano) })),
+            value: Some(number_data_point::Value::AsDouble(if zero { 0.0 } else { whole(*nano) })),
             ..Default::default()
         }),
         Value::Gauge(value) => DataPoint::Number(NumberDataPoint {
@@ -160,8 +160,8 @@ fn histogram(
 
 /// The only place where money becomes a float: doubles hold nano-dollars exactly up to nine million dollars.
 #[expect(clippy::cast_precision_loss, reason = "encoding")]
-const fn dollars(nano_usd: u64) -> f64 {
-    nano_usd as f64 / 1e9
+const fn whole(nano: u64) -> f64 {
+    nano as f64 / 1e9
 }
 
 fn integer(total: u64) -> number_data_point::Value {

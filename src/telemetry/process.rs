@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{NanoUsd, UnixMs};
+use crate::model::{NanoUsd, TokenKind, UnixMs};
+
+const _: () = assert!(TokenKind::ALL.len() == 4);
 
 /// Why an OTLP endpoint did not take a request: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +93,17 @@ pub struct BudgetState {
     pub projected: NanoUsd,
 }
 
+/// What a model costs now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceState {
+    /// Provider as runs name it.
+    pub provider: String,
+    /// Model as runs name it.
+    pub model: String,
+    /// Dollars per million tokens of each kind in the order of [`TokenKind::ALL`]; `None`: no rate for it.
+    pub usd_per_million: [Option<NanoUsd>; 4],
+}
+
 /// What only this process knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessState {
@@ -104,10 +117,20 @@ pub struct ProcessState {
     pub endpoints: Vec<(String, EndpointStats)>,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
+    /// The prices of models that were used.
+    pub prices: Vec<PriceState>,
     /// Its budgets.
     pub budgets: Vec<BudgetState>,
     /// Size of the ledger's file in bytes.
     pub ledger_bytes: u64,
     /// Whether the last commit succeeded.
     pub ledger_writable: bool,
+    /// Whether the newest configuration is in force.
+    pub config_in_force: bool,
+    /// When the configuration in force was read.
+    pub config_loaded: UnixMs,
+    /// Processor time so far, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Resident memory in bytes, where the system says.
+    pub resident_bytes: Option<u64>,
 }

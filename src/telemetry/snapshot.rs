@@ -13,8 +13,8 @@ pub type SharedAttributes = Arc<[(&'static str, String)]>;
 pub enum Value {
     /// Cumulative count since the point's start.
     Counter(u64),
-    /// Cumulative nano-USD since the point's start, shown as dollars.
-    Dollars(u64),
+    /// Cumulative billionths since the point's start, shown as the whole unit: nano-USD as dollars, nanoseconds as seconds.
+    Nano(u64),
     /// Last value.
     Gauge(f64),
     /// Cumulative buckets since the point's start.

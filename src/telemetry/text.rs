@@ -76,7 +76,7 @@ fn sample(out: &mut String, point: &Point, format: Format, created: f64) {
     let labels = labels(point);
     match &point.value {
         Value::Counter(total) => line(out, &family, "_total", &labels, None, total),
-        Value::Dollars(nano) => line(out, &family, "_total", &labels, None, &dollars(*nano)),
+        Value::Nano(nano) => line(out, &family, "_total", &labels, None, &whole(*nano)),
         Value::Gauge(value) => line(out, &family, "", &labels, None, value),
         Value::Histogram(histogram) => buckets(out, &family, &labels, histogram, format),
     }
@@ -85,9 +85,9 @@ fn sample(out: &mut String, point: &Point, format: Format, created: f64) {
     }
 }
 
-/// Returns an amount with all its digits, as a decimal number.
-fn dollars(nano_usd: u64) -> String {
-    let text = format!("{}.{:09}", nano_usd / 1_000_000_000, nano_usd % 1_000_000_000);
+/// Returns an amount of billionths with all its digits, as a decimal number.
+fn whole(nano: u64) -> String {
+    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -182,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn dollars_keep_every_digit() {
+    fn amounts_keep_every_digit() {
         for (nano, text) in [(0, "0"), (1, "0.000000001"), (205_171_000, "0.205171"), (3_000_000_000, "3")] {
-            assert_eq!(dollars(nano), text);
+            assert_eq!(whole(nano), text);
         }
     }
 

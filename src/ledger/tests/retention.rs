@@ -70,7 +70,7 @@ fn an_endpoint_s_state_is_what_was_saved() {
     let mut bench = Bench::new();
     bench.apply(vec![run("a", 0)]);
     let newest = bench.totals().newest_seq();
-    assert_eq!(newest, 4);
+    assert_eq!(newest, 5);
     let fresh = |name: &str, registered_seq| EndpointState {
         name: name.to_owned(),
         registered_seq,
@@ -85,7 +85,7 @@ fn an_endpoint_s_state_is_what_was_saved() {
         fresh("prometheus", newest),
         "first time only"
     );
-    assert_eq!(bench.ledger().endpoint("other").unwrap(), fresh("other", 8));
+    assert_eq!(bench.ledger().endpoint("other").unwrap(), fresh("other", 10));
     let mut state = fresh("prometheus", newest);
     for pending_zero in [Some(T0), None] {
         state.pending_zero = pending_zero;
@@ -95,7 +95,7 @@ fn an_endpoint_s_state_is_what_was_saved() {
         bench.reopen();
         assert_eq!(bench.ledger().endpoint("prometheus").unwrap(), state);
     }
-    assert_eq!(bench.ledger().endpoint("other").unwrap(), fresh("other", 8));
+    assert_eq!(bench.ledger().endpoint("other").unwrap(), fresh("other", 10));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use transcripts::Transcripts;
 use crate::ledger::{Ledger, LedgerError, Pricing};
 use crate::model::{FileId, UnixMs};
 use crate::openclaw::{Layout, read_jobs, run_log, state_file};
+use crate::telemetry::PriceState;
 use crate::price::PriceBook;
 
 pub use health::{SOURCES, SourceHealth};
@@ -113,6 +114,20 @@ impl Collector {
     #[must_use]
     pub fn price_problem(&self) -> Option<&str> {
         self.prices.problem()
+    }
+
+    /// Returns what the models that were used cost now.
+    #[must_use]
+    pub fn prices_in_force(&self, ledger: &Ledger, now: UnixMs) -> Vec<PriceState> {
+        let totals = ledger.totals();
+        let totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let used: BTreeSet<(&str, &str)> = totals
+            .labels
+            .iter()
+            .map(|labels| (labels.provider.as_str(), labels.model.as_str()))
+            .filter(|(_, model)| !model.is_empty())
+            .collect();
+        self.prices.in_force(used, now)
     }
 
     /// Returns what was left out of the prices, or is doubtful.

@@ -12,12 +12,13 @@ use crate::config::Config;
 use crate::ledger::Pricing;
 use crate::model::{
     Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, PriceSource, Priceable,
-    Rates,
+    PerMillion, Rates, TokenKind, UnixMs,
 };
 use crate::openclaw::{
     BillingDefaults, FoundPrices, ProviderFacts, agent_model_files, read_agent_prices, read_config_prices,
 };
 use crate::price::{BillingRules, Extent, PriceBook, cost, read_catalogue};
+use crate::telemetry::PriceState;
 
 /// What the operator says of prices.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +130,20 @@ impl Prices {
         };
         let all = priced.chain(known).filter(named);
         all.map(|(provider, model, _)| (provider.clone(), model.clone())).collect()
+    }
+
+    /// Returns what these models cost now, those without a price left out.
+    pub fn in_force<'m>(
+        &self,
+        models: impl IntoIterator<Item = (&'m str, &'m str)>,
+        now: UnixMs,
+    ) -> Vec<PriceState> {
+        let priced = self.book.effective(models, now).into_iter().filter_map(|model| {
+            let rates = model.price?.entry.rates.tiers().first()?.rates;
+            let usd_per_million = TokenKind::ALL.map(|kind| rates.get(kind).map(PerMillion::usd));
+            Some(PriceState { provider: model.provider, model: model.model, usd_per_million })
+        });
+        priced.take(MAX_KNOWN).collect()
     }
 
     /// Looks at the files of prices. Returns how to price from now on, if that changed.

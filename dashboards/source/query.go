@@ -1,0 +1,64 @@
+package main
+
+import "fmt"
+
+// What a range of the dashboard, or a bar of a graph, is to the expressions below.
+const (
+	wholeRange = "$__range"
+	perBar     = "$__interval"
+)
+
+// The labels that the variables at the top of a dashboard choose by.
+const (
+	ours    = `job=~"$job", instance=~"$instance"`
+	ofJobs  = ours + `, openclaw_agent=~"$agent", openclaw_job_name=~"$cron_job"`
+	ofUsage = ofJobs + `, openclaw_model=~"$model"`
+)
+
+// selector is a family with label matchers; further ones come after a comma.
+func selector(metric, matchers string, further ...string) string {
+	for _, more := range further {
+		matchers += ", " + more
+	}
+	return metric + "{" + matchers + "}"
+}
+
+// exactly is by how much a counter grew in a window, to the unit: increase() would extrapolate and lose the first step of
+// a series. What a series was before the window is its last value of the day before, or where it began in the window.
+func exactly(series, window string) string {
+	return fmt.Sprintf("(last_over_time(%[1]s[%[2]s]) - (last_over_time(%[1]s[1d] offset %[2]s) or min_over_time(%[1]s[%[2]s])))", series, window)
+}
+
+// before is what an expression was at the begin of the range that is shown: with exactly, the range before, as long as it.
+// A subquery, since an offset cannot be twice a variable.
+func before(expression string) string {
+	return "last_over_time((" + expression + ")[2s:1s] offset $__range)"
+}
+
+// sum adds up, by labels if any are given.
+func sum(expression string, by ...string) string {
+	if len(by) == 0 {
+		return "sum(" + expression + ")"
+	}
+	list := by[0]
+	for _, label := range by[1:] {
+		list += ", " + label
+	}
+	return fmt.Sprintf("sum by (%s) (%s)", list, expression)
+}
+
+// orZero shows a plain 0 where there is nothing yet, but only while the exporter itself is there: absence stays visible.
+func orZero(expression string) string {
+	return fmt.Sprintf("%s or 0 * sum(%s)", expression, selector("openclaw_usage_build_info", ours))
+}
+
+// Families with their selectors.
+var (
+	cost         = selector("openclaw_cost_usd_total", ofUsage)
+	metered      = selector("openclaw_cost_usd_total", ofUsage, `openclaw_billing="metered"`)
+	subscription = selector("openclaw_cost_usd_total", ofUsage, `openclaw_billing="subscription"`)
+	tokens       = selector("openclaw_tokens_total", ofUsage)
+	runs         = selector("openclaw_cron_runs_total", ofUsage)
+	goodRuns     = selector("openclaw_cron_runs_total", ofUsage, `openclaw_status="ok"`)
+	wasted       = selector("openclaw_cron_wasted_cost_usd_total", ofUsage)
+)
