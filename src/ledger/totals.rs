@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::labels::{JobLabel, Labels};
 use super::merge::Outcome;
 use crate::model::{
-    Billing, CostProvenance, Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance,
+    Billing, CostProvenance, Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance, WebhookOutcome,
 };
 
 /// Totals that the writer keeps and others read.
@@ -46,6 +46,8 @@ pub enum SeriesKind {
     Unpriced,
     /// Sizes of contexts in tokens.
     Context(ContextKind),
+    /// Webhooks that ended so.
+    Deliveries(WebhookOutcome),
 }
 
 /// What of a run's context is measured.
@@ -90,6 +92,7 @@ impl SeriesKind {
             Self::WastedCost(status) => 168 + status as i64,
             Self::Unpriced => 176,
             Self::Context(kind) => 180 + kind as i64,
+            Self::Deliveries(outcome) => 184 + outcome as i64,
         }
     }
 
@@ -107,6 +110,7 @@ impl SeriesKind {
             176 => Some(Self::Unpriced),
             180 => Some(Self::Context(ContextKind::Used)),
             181 => Some(Self::Context(ContextKind::Limit)),
+            184..192 => Some(Self::Deliveries(WebhookOutcome::from_code(code - 184)?)),
             128..160 => {
                 let kind = TokenKind::ALL.get(usize::from(code % 4)).copied()?;
                 Some(Self::Wasted(Status::from_code((code - 128) / 4)?, kind))
