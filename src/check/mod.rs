@@ -7,6 +7,7 @@
 mod access;
 mod database;
 mod endpoints;
+mod gateway_log;
 mod jobs;
 mod ledger;
 mod names;
@@ -57,6 +58,9 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
         patience.word(|| step.text());
     });
     findings.extend(state.findings.iter().cloned());
+    if state.directory.readable {
+        findings.extend(gateway_log::inspect(config, surroundings.home));
+    }
     let watching = state::watching(config, &mut findings);
     patience.word(|| "reading the ledger".to_owned());
     let ledger = ledger::inspect(config, &state, &mut findings);

@@ -50,7 +50,7 @@ pub fn inspect(state_dir: &Path, home: Option<&Path>, now: UnixMs, on_step: &mut
     if let Some(problem) = problem {
         state.findings.push(Finding::problem(HERE, problem.to_string(), OTHER_USER));
     }
-    if layout != Layout::of(state_dir) {
+    if layout.jobs_file != Layout::of(state_dir).jobs_file {
         let text = format!("openclaw.json (cron.store) puts the jobs at {}", layout.jobs_file.display());
         state.findings.push(Finding::ok(HERE, text));
     }

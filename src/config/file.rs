@@ -14,7 +14,7 @@ use super::value::Raw;
 use super::{ConfigError, Origin};
 
 /// Every key with one value, dotted as in `[ledger] path`, in the order of the documentation.
-pub(super) const SCALAR_KEYS: [&str; 15] = [
+pub(super) const SCALAR_KEYS: [&str; 16] = [
     "state_dir",
     "profile",
     "gateway",
@@ -22,6 +22,7 @@ pub(super) const SCALAR_KEYS: [&str; 15] = [
     "watch",
     "poll_interval",
     "max_jobs",
+    "gateway_log",
     "catalogue",
     "ledger.path",
     "ledger.synchronous",

@@ -9,8 +9,8 @@ use super::otlp::EndpointTable;
 use super::secret::{ReadFile, read_small_file};
 use super::value::{KeepDays, MaxJobs, Millis, Name, Profile, Raw, Value};
 use super::{
-    Config, ConfigError, EndpointConfig, Environment, Explained, LedgerConfig, LogConfig, LogFormat,
-    LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
+    Config, ConfigError, EndpointConfig, Environment, Explained, GatewayLog, LedgerConfig, LogConfig,
+    LogFormat, LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
 };
 
 /// The values of the command line's flags; `None` where a flag was not given.
@@ -113,6 +113,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     let watch = resolver.value("watch", WatchMode::Auto)?;
     let poll_interval_ms = resolver.value("poll_interval", Millis::<50, 3_600_000>(1_000))?.0;
     let max_jobs = resolver.value("max_jobs", MaxJobs(500))?.0;
+    let gateway_log = resolver.gateway_log()?;
     let catalogue = resolver.optional_path("catalogue", "none")?;
     let ledger = resolver.ledger()?;
     let log = resolver.log()?;
@@ -138,6 +139,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
         watch,
         poll_interval_ms,
         max_jobs,
+        gateway_log,
         catalogue,
         resource,
         otlp,
@@ -237,6 +239,26 @@ impl Resolver<'_> {
         let shown = path.as_ref().map_or_else(|| absent.to_owned(), |path| path.display().to_string());
         self.note(key, shown, raw.map_or(Origin::Default, |raw| raw.origin));
         Ok(path)
+    }
+
+    fn gateway_log(&mut self) -> Result<GatewayLog, ConfigError> {
+        const KEY: &str = "gateway_log";
+        let raw = self.raw(KEY);
+        let log = match &raw {
+            None => GatewayLog::Auto,
+            Some(raw) => match raw.text.as_str() {
+                "auto" => GatewayLog::Auto,
+                "off" => GatewayLog::Off,
+                _ => GatewayLog::At(self.paths.expand(KEY, raw)?),
+            },
+        };
+        let shown = match &log {
+            GatewayLog::Auto => "auto".to_owned(),
+            GatewayLog::Off => "off".to_owned(),
+            GatewayLog::At(path) => path.display().to_string(),
+        };
+        self.note(KEY, shown, raw.map_or(Origin::Default, |raw| raw.origin));
+        Ok(log)
     }
 
     fn note_path(&mut self, key: &str, path: PathBuf, origin: Origin) -> PathBuf {

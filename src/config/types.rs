@@ -28,6 +28,8 @@ pub struct Config {
     pub poll_interval_ms: u64,
     /// Most job ids with series of their own; the rest share `other`. 1 to 100,000.
     pub max_jobs: usize,
+    /// Where the gateway's own log is.
+    pub gateway_log: GatewayLog,
     /// File with prices in LiteLLM's format; `None` = only the gateway's own prices and those given here.
     pub catalogue: Option<PathBuf>,
     /// OpenTelemetry resource attributes.
@@ -79,6 +81,18 @@ pub struct LedgerConfig {
     pub synchronous: Synchronous,
     /// Days that single runs are kept before they are folded into daily totals; `None` = for ever.
     pub keep_days: Option<u32>,
+}
+
+/// Where the gateway's own log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GatewayLog {
+    /// Where the gateway's configuration says, else where OpenClaw puts it.
+    #[default]
+    Auto,
+    /// It is not read.
+    Off,
+    /// Here: a file, a dated one (`openclaw-YYYY-MM-DD.log`), or the directory of such.
+    At(PathBuf),
 }
 
 /// OpenTelemetry resource attributes that we send. `service.instance.id` is the gateway's name; there are

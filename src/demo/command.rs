@@ -147,8 +147,10 @@ fn config(
         ..Overrides::default()
     };
     // Whatever the user's environment says about a real gateway is not meant for this one.
-    let nothing: [(&str, &str); 0] = [];
-    config::load(&flags, &nothing.into_iter().collect::<Environment>())
+    let log = root.join("state/logs/openclaw.log");
+    let log = log.to_string_lossy();
+    let own = [("OPENCLAW_USAGE_GATEWAY_LOG", log.as_ref())];
+    config::load(&flags, &own.into_iter().collect::<Environment>())
 }
 
 struct Demo {

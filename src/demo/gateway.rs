@@ -243,6 +243,7 @@ impl Gateway {
             (None, _) => self.writer.append(&composed.finished.job_id, &composed.line)?,
         };
         self.book(&composed);
+        self.log_run(&composed.finished)?;
         Ok(composed.finished)
     }
 

@@ -14,7 +14,7 @@
 //! - `runAtMs` is unique per job, over upgrades and rollbacks too.
 //!
 //! Deliberately absent: a clock and any waiting (every operation takes its time as a value), transcripts,
-//! webhooks, the file in which 2026.5.28 keeps a ledger of tasks (its rows appear with the upgrade).
+//! the posts of webhooks, the file in which 2026.5.28 keeps a ledger of tasks (its rows appear with the upgrade).
 
 mod bill;
 mod catalogue;
@@ -25,6 +25,7 @@ mod detail;
 mod error;
 mod faults;
 mod gateway;
+mod gateway_log;
 mod generation;
 mod jobs;
 mod plan;
@@ -44,6 +45,7 @@ pub use bill::{Bill, JobBill, Tokens};
 pub use error::Error;
 pub use faults::Torn;
 pub use gateway::{Finished, Gateway, Options, WrittenRun};
+pub use gateway_log::Said;
 pub use generation::{CacheShown, Generation, Store};
 pub use jobs::Job;
 pub use record::{RecordUsage, RunRecord};

@@ -104,7 +104,7 @@ impl Writer<'_> {
         }
         let row = RunRow::of(&run, labels, Charge::default());
         if self.insert_run(job, run.key.at, &row)? {
-            self.count(1, run.key.at, &row, &[]);
+            self.count(1, run.key.at, &row, &[])?;
             self.note_run(job, &run);
         }
         self.change(job, run.key.at, |writer, row| {

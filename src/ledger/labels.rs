@@ -56,6 +56,14 @@ impl Labels {
         Self { job_id, job_name, agent, provider, model }
     }
 
+    /// Returns the labels of a job, whatever model its runs use.
+    pub fn of_job(label: JobLabel, job_id: &str, name: &str, agent: Option<&str>) -> Self {
+        let (job_id, job_name) = job_parts(label, job_id, name);
+        let agent = bounded(agent.unwrap_or_default());
+        let [job_id, job_name, agent] = [job_id, job_name, agent].map(str::to_owned);
+        Self { job_id, job_name, agent, ..Self::default() }
+    }
+
     /// Returns whether these are the labels that [`Labels::of`] would make.
     pub fn are_of(&self, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> bool {
         let held = [&self.job_id, &self.job_name, &self.agent, &self.provider, &self.model];
@@ -64,15 +72,19 @@ impl Labels {
 }
 
 fn parts<'a>(run: &'a Run, label: JobLabel, name: &'a str, agent: Option<&'a str>) -> [&'a str; 5] {
-    let (job_id, job_name) = match label {
-        JobLabel::Own | JobLabel::Undecided => (run.key.job_id.as_str(), bounded(name)),
-        JobLabel::OneShot => ("one-shot", ""),
-        JobLabel::Other => ("other", ""),
-        JobLabel::System => ("system", bounded(name)),
-    };
+    let (job_id, job_name) = job_parts(label, &run.key.job_id, name);
     let text = |value: Option<&'a str>| bounded(value.unwrap_or_default());
     let agent = text(run.agent.as_deref().or(agent));
     [job_id, job_name, agent, text(run.provider.as_deref()), text(run.model.as_deref())]
+}
+
+fn job_parts<'a>(label: JobLabel, job_id: &'a str, name: &'a str) -> (&'a str, &'a str) {
+    match label {
+        JobLabel::Own | JobLabel::Undecided => (job_id, bounded(name)),
+        JobLabel::OneShot => ("one-shot", ""),
+        JobLabel::Other => ("other", ""),
+        JobLabel::System => ("system", bounded(name)),
+    }
 }
 
 /// Cuts a text to what a label may hold.

@@ -64,7 +64,7 @@ pub fn merge(known: &mut Known, run: &Run) -> Outcome {
     if !merging.contradicted {
         merging.reason(&mut next.reason, run.reason);
     }
-    merging.value(&mut next.delivery, run.delivery, Delivery::Unknown);
+    merging.delivery(&mut next.delivery, run.delivery);
     merging.option(&mut next.duration_ms, run.duration_ms);
     merging.text(&mut next.labels.agent, run.agent.as_deref());
     merging.text(&mut next.labels.provider, run.provider.as_deref());
@@ -124,6 +124,15 @@ impl Merging {
             self.improved = true;
         } else {
             self.contradicted = true;
+        }
+    }
+
+    /// That a result was delivered or not says less than that a webhook was.
+    fn delivery(&mut self, known: &mut Delivery, new: Delivery) {
+        if new.webhook().is_some() && *known == new.plain() {
+            self.value(known, new, new.plain());
+        } else if known.plain() != new {
+            self.value(known, new, Delivery::Unknown);
         }
     }
 
@@ -191,7 +200,7 @@ mod tests {
     #[test]
     fn the_outcomes_table() {
         type Edit = fn(&mut Run);
-        let cases: [(&str, Edit, Edit, Outcome); 13] = [
+        let cases: [(&str, Edit, Edit, Outcome); 16] = [
             ("same", |_| {}, |_| {}, Outcome::Duplicate),
             ("later ts", |_| {}, |run| run.recorded_at = UnixMs(9), Outcome::Duplicate),
             ("new knows less", |_| {}, |run| run.model = None, Outcome::Duplicate),
@@ -221,6 +230,24 @@ mod tests {
                 |run| run.provenance = UsageProvenance::Record,
                 |run| run.usage.input = Some(99),
                 Outcome::Duplicate,
+            ),
+            (
+                "a webhook named",
+                |run| run.delivery = Delivery::NotDelivered,
+                |run| run.delivery = Delivery::WebhookBlocked,
+                Outcome::Updated,
+            ),
+            (
+                "a webhook known",
+                |run| run.delivery = Delivery::WebhookFailed,
+                |run| run.delivery = Delivery::NotDelivered,
+                Outcome::Duplicate,
+            ),
+            (
+                "another end of a webhook",
+                |run| run.delivery = Delivery::WebhookFailed,
+                |run| run.delivery = Delivery::WebhookDelivered,
+                Outcome::Conflict,
             ),
             ("other tokens", |_| {}, |run| run.usage.input = Some(99), Outcome::Conflict),
             ("other status", |_| {}, |run| run.status = Status::Error, Outcome::Conflict),

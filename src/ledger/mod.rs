@@ -18,6 +18,7 @@ mod apply;
 mod book;
 mod calls;
 mod endpoints;
+mod events;
 mod fold;
 mod jobs;
 mod labels;

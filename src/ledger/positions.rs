@@ -9,6 +9,14 @@ use super::{Ledger, LedgerError};
 use crate::model::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 
 impl Ledger {
+    /// Returns how far each source was read whose name begins so.
+    pub fn positions_under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a SourceId, &'a Position)> + 'a {
+        self.book.positions.iter().filter(move |(source, _)| source.0.starts_with(prefix))
+    }
+
     /// Forgets how far sources were read that are gone for good: those whose name begins so and that are not kept.
     ///
     /// # Errors

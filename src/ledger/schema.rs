@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -94,6 +94,11 @@ const MIGRATIONS: [&str; 3] = [
         output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL,
         PRIMARY KEY (job, at, key)
     ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- What a gateway's log said lately, by the hash of its line: it may be met again. said_ms: when.
+    CREATE TABLE gateway_event (mark INTEGER PRIMARY KEY, said_ms INTEGER NOT NULL) STRICT;
+    CREATE INDEX gateway_event_said ON gateway_event (said_ms);
 ",
 ];
 

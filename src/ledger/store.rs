@@ -47,7 +47,7 @@ pub const fn unpack_at(at: i64) -> RunAt {
     if at & 1 == 0 { RunAt::Started(UnixMs(at >> 1)) } else { RunAt::Logged(UnixMs(at >> 1)) }
 }
 
-/// Returns the closed lists of a run in one small number: 2, 4, 2 and 3 bits, and the status' third.
+/// Returns the closed lists of a run in one small number: 2, 4, 2 and 3 bits, the status' third, and the delivery's.
 pub const fn pack_facts(
     status: Status,
     reason: Reason,
@@ -56,9 +56,10 @@ pub const fn pack_facts(
 ) -> i64 {
     (status as i64 & 3)
         | (reason as i64) << 2
-        | (delivery as i64) << 6
+        | (delivery as i64 & 3) << 6
         | (provenance as i64) << 8
         | (status as i64 >> 2) << 11
+        | (delivery as i64 >> 2) << 12
 }
 
 /// Returns the closed lists of a run.
@@ -67,7 +68,7 @@ pub fn unpack_facts(facts: i64) -> (Status, Reason, Delivery, UsageProvenance) {
     (
         Status::from_code(bits(0, 2) | bits(11, 1) << 2).unwrap_or_default(),
         Reason::from_code(bits(2, 4)).unwrap_or(Reason::Other),
-        Delivery::from_code(bits(6, 2)).unwrap_or_default(),
+        Delivery::from_code(bits(6, 2) | bits(12, 1) << 2).unwrap_or_default(),
         UsageProvenance::from_code(bits(8, 3)).unwrap_or_default(),
     )
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::labels::{JobLabel, Labels};
 use super::merge::Outcome;
 use crate::model::{
-    Billing, CostProvenance, Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance,
+    Billing, CostProvenance, Reason, RejectReason, Status, TokenKind, UnixMs, UsageProvenance, WebhookOutcome,
 };
 
 /// Totals that the writer keeps and others read.
@@ -54,6 +54,8 @@ pub enum SeriesKind {
     Context(ContextKind),
     /// Tokens of whole runs, those of further models and sub-agents too.
     RunTokens,
+    /// Webhooks that ended so.
+    Deliveries(WebhookOutcome),
 }
 
 /// What of a run's context is measured.
@@ -100,6 +102,7 @@ impl SeriesKind {
             Self::Unpriced => 176,
             Self::Context(kind) => 180 + kind as i64,
             Self::RunTokens => 182,
+            Self::Deliveries(outcome) => 184 + outcome as i64,
         }
     }
 
@@ -118,6 +121,7 @@ impl SeriesKind {
             180 => Some(Self::Context(ContextKind::Used)),
             181 => Some(Self::Context(ContextKind::Limit)),
             182 => Some(Self::RunTokens),
+            184..192 => Some(Self::Deliveries(WebhookOutcome::from_code(code - 184)?)),
             128..160 => {
                 let kind = TokenKind::ALL.get(usize::from(code % 4)).copied()?;
                 Some(Self::Wasted(Status::from_code((code - 128) / 4)?, kind))

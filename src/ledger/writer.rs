@@ -77,6 +77,7 @@ impl<'a> Writer<'a> {
         for failed in &batch.failed {
             self.correct(failed)?;
         }
+        self.note_events(&batch.events)?;
         self.note_source(batch);
         self.finish()
     }
@@ -102,7 +103,7 @@ impl<'a> Writer<'a> {
         if !self.insert_run(job, run.key.at, &row)? {
             return self.update(job, run);
         }
-        self.count(1, run.key.at, &row, &row.parts(Vec::new()));
+        self.count(1, run.key.at, &row, &row.parts(Vec::new()))?;
         self.note_run(job, run);
         Ok(Outcome::Inserted)
     }
@@ -190,7 +191,7 @@ impl<'a> Writer<'a> {
     /// Takes a run out of all that is counted, before it changes.
     pub fn uncount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
         let parts = row.load_parts(self.transaction, job, at)?;
-        self.count(-1, at, row, &parts);
+        self.count(-1, at, row, &parts)?;
         let provenance = self.book.counters.provenance.entry(row.provenance).or_default();
         *provenance = provenance.saturating_sub(1);
         Ok(())
@@ -199,16 +200,20 @@ impl<'a> Writer<'a> {
     /// Counts a run that has changed.
     pub fn recount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
         let parts = row.load_parts(self.transaction, job, at)?;
-        self.count(1, at, row, &parts);
+        self.count(1, at, row, &parts)?;
         *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
         Ok(())
     }
 
     /// Moves the series of a run up or down by what it counts.
-    pub fn count(&mut self, sign: i64, at: RunAt, row: &RunRow, parts: &[Part]) {
+    pub fn count(&mut self, sign: i64, at: RunAt, row: &RunRow, parts: &[Part]) -> rusqlite::Result<()> {
         let recorded_at = at.time().plus(row.recorded);
-        if self.book.count_from.is_some_and(|from| recorded_at < from) {
-            return;
+        if !self.is_counted(recorded_at) {
+            return Ok(());
+        }
+        if let Some(outcome) = row.delivery.webhook() {
+            let labels = self.without_model(row.labels)?;
+            self.move_series(labels, SeriesKind::Deliveries(outcome), sign, recorded_at);
         }
         let mut add = |labels, kind: SeriesKind, amount: u64| {
             let first = recorded_at;
@@ -260,6 +265,20 @@ impl<'a> Writer<'a> {
             add(row.labels, SeriesKind::Context(ContextKind::Limit), limit);
         }
         add(row.labels, SeriesKind::Runs(row.status, row.reason), 1);
+        Ok(())
+    }
+
+    /// Returns whether what was written down then is exported: not what was before a lost ledger was rebuilt.
+    pub fn is_counted(&self, written: UnixMs) -> bool {
+        self.book.count_from.is_none_or(|from| written >= from)
+    }
+
+    /// Moves a series that is no histogram.
+    pub fn move_series(&mut self, labels: usize, kind: SeriesKind, by: i64, at: UnixMs) {
+        let change =
+            self.changes.entry((labels, kind)).or_insert(Change { total: 0, buckets: None, first: at });
+        change.total += by;
+        change.first = change.first.min(at);
     }
 
     /// Returns the index of a job, which may be new.

@@ -3,7 +3,7 @@
 //! Invariant: nothing in here is a text that a user, a model or a provider wrote. Deliberately absent: how a line of the
 //! log looks (`openclaw`), and how an event is told on (`telemetry`, `export`).
 
-use super::UnixMs;
+use super::{UnixMs, WebhookOutcome};
 
 /// How bad, in the words of OpenTelemetry's log data model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,27 @@ pub enum GatewayEventKind {
     Other,
 }
 
+impl GatewayEventKind {
+    /// All values.
+    pub const ALL: [Self; 15] = [
+        Self::WebhookDeliveryFailed,
+        Self::WebhookDeliveryRetried,
+        Self::WebhookDeliveryBlocked,
+        Self::WebhookDeliverySkipped,
+        Self::JobFailed,
+        Self::RunTimedOut,
+        Self::RunInterrupted,
+        Self::JobAutoDisabled,
+        Self::OneShotDisabled,
+        Self::ScheduleError,
+        Self::ErrorBackoff,
+        Self::TimerFailed,
+        Self::RecordNotWritten,
+        Self::FailureAlertFailed,
+        Self::Other,
+    ];
+}
+
 /// Why a webhook was not delivered: a closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryProblem {
@@ -95,6 +116,8 @@ pub struct GatewayEvent {
     pub problem: Option<DeliveryProblem>,
     /// What the webhook's receiver answered.
     pub http_status: Option<u16>,
+    /// What became of a webhook of which no run's record tells: to be counted. What a record tells is counted with it.
+    pub delivery: Option<WebhookOutcome>,
     /// Which attempt is made next, of how many.
     pub attempt: Option<(u32, u32)>,
     /// The words that the gateway always says here, without anything that it filled in.

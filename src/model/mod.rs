@@ -31,7 +31,7 @@ pub use price::{
     ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,
     RatesError, Tier,
 };
-pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status};
+pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status, WebhookOutcome};
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
 

@@ -147,17 +147,92 @@ pub enum Delivery {
     /// The record does not say (before 2026.2.22 none does).
     #[default]
     Unknown = 0,
-    /// Delivered.
+    /// Delivered, to a chat or not known where.
     Delivered = 1,
-    /// Tried and not delivered.
+    /// Tried and not delivered, to a chat or not known where.
     NotDelivered = 2,
     /// Nobody asked for it.
     NotRequested = 3,
+    /// Posted to a webhook, which took it.
+    WebhookDelivered = 4,
+    /// Posted to a webhook, in vain.
+    WebhookFailed = 5,
+    /// Not posted, since the webhook's address is a private one.
+    WebhookBlocked = 6,
+    /// Not posted, since the webhook's address is none.
+    WebhookSkipped = 7,
 }
 
 impl Delivery {
     /// All values in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Unknown, Self::Delivered, Self::NotDelivered, Self::NotRequested];
+    pub const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Delivered,
+        Self::NotDelivered,
+        Self::NotRequested,
+        Self::WebhookDelivered,
+        Self::WebhookFailed,
+        Self::WebhookBlocked,
+        Self::WebhookSkipped,
+    ];
+
+    /// Returns the value with this number, as it is stored.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// Returns what became of the webhook, if that was how the result was to be delivered.
+    #[must_use]
+    pub const fn webhook(self) -> Option<WebhookOutcome> {
+        match self {
+            Self::Unknown | Self::Delivered | Self::NotDelivered | Self::NotRequested => None,
+            Self::WebhookDelivered => Some(WebhookOutcome::Delivered),
+            Self::WebhookFailed => Some(WebhookOutcome::Failed),
+            Self::WebhookBlocked => Some(WebhookOutcome::Blocked),
+            Self::WebhookSkipped => Some(WebhookOutcome::Skipped),
+        }
+    }
+
+    /// Returns the same without where the result was to go.
+    #[must_use]
+    pub const fn plain(self) -> Self {
+        match self {
+            Self::WebhookDelivered => Self::Delivered,
+            Self::WebhookFailed | Self::WebhookBlocked | Self::WebhookSkipped => Self::NotDelivered,
+            plain => plain,
+        }
+    }
+}
+
+/// What became of a webhook: a closed list, so that it can be an attribute. A repeated attempt is none of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum WebhookOutcome {
+    /// Its receiver took it.
+    Delivered = 0,
+    /// It was posted in vain: no connection, no answer in time, or one that is no success.
+    Failed = 1,
+    /// It was not posted, since its address is a private one.
+    Blocked = 2,
+    /// It was not posted, since its address is none.
+    Skipped = 3,
+}
+
+impl WebhookOutcome {
+    /// All values in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Failed, Self::Blocked, Self::Skipped];
+
+    /// Returns the value of the `openclaw.outcome` attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Skipped => "skipped",
+        }
+    }
 
     /// Returns the value with this number, as it is stored.
     #[must_use]

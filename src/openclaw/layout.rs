@@ -1,8 +1,8 @@
 //! Where things stand in a state directory.
 //!
 //! Source: OpenClaw 2026.1.29 to 2026.5.28 put the run logs in `runs/` beside the job list, and the job list at
-//! `cron.store` of `openclaw.json`, by default `cron/jobs.json`. Nothing else of that file is read: it holds
-//! secrets.
+//! `cron.store` of `openclaw.json`, by default `cron/jobs.json`. But for that and `logging.file` nothing of that file is
+//! read here: it holds secrets.
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,8 @@ pub struct Layout {
     pub runs_dir: PathBuf,
     /// The database that holds jobs and runs from 2026.6.1 on. Its place follows the state directory alone.
     pub database: PathBuf,
+    /// The gateway's own log, if its configuration names one (`logging.file`).
+    pub log_file: Option<PathBuf>,
 }
 
 /// Why `openclaw.json` could not be used; the default places are then assumed.
@@ -43,11 +45,24 @@ pub enum LayoutError {
 #[derive(Deserialize)]
 struct Config {
     cron: Option<Cron>,
+    logging: Option<Logging>,
 }
 
 #[derive(Deserialize)]
 struct Cron {
     store: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Logging {
+    file: Option<serde_json::Value>,
+}
+
+/// What a configuration says of places.
+#[derive(Default)]
+struct Places {
+    store: Option<String>,
+    log_file: Option<String>,
 }
 
 impl Layout {
@@ -60,17 +75,18 @@ impl Layout {
     /// Returns the places that the gateway in `state_dir` uses, with the problem if its configuration could
     /// not be read. `home` is what `~` stands for in it.
     pub fn read(state_dir: &Path, home: Option<&Path>) -> (Self, Option<LayoutError>) {
-        match configured_store(state_dir) {
-            Ok(None) => (Self::of(state_dir), None),
-            Ok(Some(store)) => {
-                let file = match (store.strip_prefix("~/"), home) {
-                    (Some(rest), Some(home)) => home.join(rest),
-                    _ => state_dir.join(store),
-                };
-                (Self::with_jobs_file(state_dir, &file), None)
-            }
-            Err(error) => (Self::of(state_dir), Some(error)),
-        }
+        let places = match configured_places(state_dir) {
+            Ok(places) => places,
+            Err(error) => return (Self::of(state_dir), Some(error)),
+        };
+        let in_place = |text: String| match (text.strip_prefix("~/"), home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => state_dir.join(text),
+        };
+        let layout = places
+            .store
+            .map_or_else(|| Self::of(state_dir), |store| Self::with_jobs_file(state_dir, &in_place(store)));
+        (Self { log_file: places.log_file.map(in_place), ..layout }, None)
     }
 
     fn with_jobs_file(state_dir: &Path, jobs_file: &Path) -> Self {
@@ -81,25 +97,31 @@ impl Layout {
             database: state_dir.join("state").join("openclaw.sqlite"),
             jobs_file: jobs_file.to_path_buf(),
             cron_dir,
+            log_file: None,
         }
     }
 }
 
-fn configured_store(state_dir: &Path) -> Result<Option<String>, LayoutError> {
+fn configured_places(state_dir: &Path) -> Result<Places, LayoutError> {
     let path = state_dir.join("openclaw.json");
     match path.metadata() {
         Ok(metadata) if metadata.len() > MAX_CONFIG_BYTES => return Err(LayoutError::TooLarge(path)),
         Ok(metadata) if metadata.is_file() => {}
-        _ => return Ok(None),
+        _ => return Ok(Places::default()),
     }
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Places::default()),
         Err(error) => return Err(LayoutError::Unreadable(path, error)),
     };
     let config: Config = super::config_file::parse_json5(&text).ok_or(LayoutError::Invalid(path))?;
-    let store = config.cron.and_then(|cron| cron.store);
-    Ok(store.and_then(|store| store.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned)))
+    let text = |value: Option<serde_json::Value>| {
+        value.and_then(|value| value.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned))
+    };
+    Ok(Places {
+        store: text(config.cron.and_then(|cron| cron.store)),
+        log_file: text(config.logging.and_then(|logging| logging.file)),
+    })
 }
 
 #[cfg(test)]
@@ -122,6 +144,14 @@ mod tests {
             }
             let (layout, problem) = Layout::read(dir.path(), Some(home));
             assert_eq!((layout.runs_dir, problem.is_none()), (expected, true), "{config:?}");
+        }
+        for (config, expected) in [
+            ("{ logging: { file: '~/log/gateway.log' } }", Some("/home/somebody/log/gateway.log")),
+            ("{ logging: { level: 'info' } }", None),
+        ] {
+            std::fs::write(dir.path().join("openclaw.json"), config).unwrap();
+            let log_file = Layout::read(dir.path(), Some(home)).0.log_file;
+            assert_eq!(log_file.as_deref(), expected.map(Path::new), "{config}");
         }
         std::fs::write(dir.path().join("openclaw.json"), "{ cron: ").unwrap();
         let (layout, problem) = Layout::read(dir.path(), None);

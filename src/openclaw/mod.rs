@@ -2,13 +2,15 @@
 //!
 //! Each store of runs has one file and is a plain function from a position to a [`Batch`](crate::model::Batch), with
 //! no state of its own: `run_log` (to 2026.5.28), `cron_run_logs` (2026.6.1 to 7.x) and `task_runs` (from 2026.8.1
-//! on), the latter two as a [`Table`] of the gateway's [`Database`]. Deliberately absent: who calls them, and when.
+//! on), the latter two as a [`Table`] of the gateway's [`Database`]. `gateway_log` tells what no record does. Deliberately
+//! absent: who calls them, and when.
 
 mod billing;
 mod config_file;
 mod cron_jobs;
 pub mod cron_run_logs;
 mod database;
+pub mod gateway_log;
 mod jobs;
 mod layout;
 mod lenient;

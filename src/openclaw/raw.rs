@@ -29,6 +29,8 @@ pub struct RawRecord<'a> {
     pub error: Text<'a>,
     pub error_reason: Text<'a>,
     pub delivery_status: Text<'a>,
+    pub delivery_error: Text<'a>,
+    pub delivery: RawDelivery,
     /// `cron-run` in the details of a finished run of `task_runs`.
     pub kind: Text<'a>,
     /// Whether the run and passing on its result succeeded, in the details of `task_runs`.
@@ -70,6 +72,10 @@ enum Key {
     ErrorReason,
     #[serde(rename = "deliveryStatus")]
     DeliveryStatus,
+    #[serde(rename = "deliveryError")]
+    DeliveryError,
+    #[serde(rename = "delivery")]
+    Delivery,
     #[serde(rename = "kind")]
     Kind,
     #[serde(rename = "completionStatus")]
@@ -120,6 +126,8 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::Error => raw.error = map.next_value()?,
                 Key::ErrorReason => raw.error_reason = map.next_value()?,
                 Key::DeliveryStatus => raw.delivery_status = map.next_value()?,
+                Key::DeliveryError => raw.delivery_error = map.next_value()?,
+                Key::Delivery => raw.delivery = map.next_value()?,
                 Key::Kind => raw.kind = map.next_value()?,
                 Key::CompletionStatus => raw.completion_status = map.next_value()?,
                 Key::SessionId => raw.session_id = map.next_value()?,
@@ -219,4 +227,77 @@ impl<'de> Visitor<'de> for UsageVisitor {
         }
         Ok(Some(usage))
     }
+}
+
+/// Where a result was to go, as far as it matters.
+#[derive(Default)]
+pub struct RawDelivery {
+    /// It was an address of the web. A chat's is none.
+    pub is_webhook: bool,
+}
+
+impl<'de> Deserialize<'de> for RawDelivery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DeliveryVisitor)
+    }
+}
+
+/// Takes the trace (`intended` and `resolved`), and each of the two, which name where by `to`.
+struct DeliveryVisitor;
+
+impl<'de> Visitor<'de> for DeliveryVisitor {
+    type Value = RawDelivery;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut raw = RawDelivery::default();
+        while let Some(Text(key)) = map.next_key()? {
+            raw.is_webhook |= match key.as_deref() {
+                Some("to") => is_url(map.next_value::<Text<'_>>()?.get().unwrap_or_default()),
+                Some("intended" | "resolved") => map.next_value::<Self::Value>()?.is_webhook,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+        }
+        Ok(raw)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(RawDelivery::default())
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(RawDelivery::default())
+    }
+}
+
+fn is_url(to: &str) -> bool {
+    let begins = |scheme: &str| to.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
 }

@@ -4,6 +4,7 @@
 //! changed between versions; input excludes cached tokens; unknown keys, of which newer versions add some,
 //! are stepped over. What is invalid is a value that says why, never an error.
 
+use super::gateway_log::Obstacle;
 use super::lenient::Number;
 use super::raw::{RawRecord, RawUsage, deserialize};
 use super::reason::reason;
@@ -149,7 +150,7 @@ pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Resul
         model: raw.model.to_owned_text(),
         usage,
         provenance,
-        delivery: if undelivered { Delivery::NotDelivered } else { delivery(raw.delivery_status.get()) },
+        delivery: delivery(raw, undelivered),
         session: SessionRef { id: raw.session_id.to_owned_text(), key: raw.session_key.to_owned_text() },
         // A time that makes no sense here only costs a gauge.
         next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
@@ -190,12 +191,24 @@ fn status(word: Option<&str>) -> Status {
     }
 }
 
-fn delivery(word: Option<&str>) -> Delivery {
-    match word {
+fn delivery(raw: &RawRecord<'_>, undelivered: bool) -> Delivery {
+    let told = match raw.delivery_status.get() {
+        _ if undelivered => Delivery::NotDelivered,
         Some("delivered") => Delivery::Delivered,
         Some("not-delivered") => Delivery::NotDelivered,
         Some("not-requested") => Delivery::NotRequested,
         _ => Delivery::Unknown,
+    };
+    // What a run could not be handed to is no webhook's failure before the version that waits for its answer (2026.8.1),
+    // and none there says `delivered` or `not-delivered` of a webhook.
+    match (told, Obstacle::of(raw.delivery_error.get().unwrap_or_default())) {
+        (Delivery::NotDelivered, Obstacle::InvalidUrl) => Delivery::WebhookSkipped,
+        (Delivery::Delivered, _) if raw.delivery.is_webhook => Delivery::WebhookDelivered,
+        (Delivery::NotDelivered, Obstacle::PrivateAddress) if raw.delivery.is_webhook => {
+            Delivery::WebhookBlocked
+        }
+        (Delivery::NotDelivered, _) if raw.delivery.is_webhook => Delivery::WebhookFailed,
+        (told, _) => told,
     }
 }
 

@@ -32,6 +32,10 @@ const JOBS_MS: i64 = 1_000;
 const DATABASE_MS: i64 = 200;
 /// A transcript grows with every message and call: look at those that did at most once in this time.
 const TRANSCRIPTS_MS: i64 = 100;
+/// The gateway's log grows with everything that the gateway does: look at it at most once in this time.
+const GATEWAY_LOG_MS: i64 = 500;
+/// What the log said this long ago is never looked at again: a day longer than it is looked at at all.
+const FORGOTTEN_MS: i64 = 8 * 86_400_000;
 /// How often old runs are folded away: hourly.
 const FOLD_MS: i64 = 3_600_000;
 
@@ -88,6 +92,7 @@ struct Work {
     jobs: bool,
     database: bool,
     transcripts: BTreeSet<PathBuf>,
+    gateway_log: bool,
     everything: bool,
     drained: Option<oneshot::Sender<()>>,
     shutdown: bool,
@@ -101,6 +106,7 @@ struct Round {
     jobs_read: UnixMs,
     database_read: UnixMs,
     transcripts_read: UnixMs,
+    gateway_log_read: UnixMs,
     folded: UnixMs,
 }
 
@@ -123,6 +129,7 @@ impl Core {
             jobs_read: UnixMs(i64::MIN),
             database_read: UnixMs(i64::MIN),
             transcripts_read: UnixMs(i64::MIN),
+            gateway_log_read: UnixMs(i64::MIN),
             folded: UnixMs(i64::MIN),
         };
         while !round.work.shutdown {
@@ -169,6 +176,11 @@ impl Core {
             round.work.database = false;
             round.database_read = now;
             self.report(now);
+        }
+        if round.work.gateway_log && now.since(round.gateway_log_read).abs() >= GATEWAY_LOG_MS {
+            changed |= self.collector.look_at_gateway_log(&mut self.ledger, now)?;
+            round.work.gateway_log = false;
+            round.gateway_log_read = now;
         }
         let swept = round.work.everything || self.cadence.wait_ms(now) == 0;
         if swept {
@@ -265,6 +277,7 @@ impl Core {
         let transcripts = self.collector.transcript_directories();
         let wanted = [&layout.state_dir, &layout.cron_dir, &layout.runs_dir, database_dir, &agents];
         let wanted = wanted.into_iter().chain(transcripts.iter().map(PathBuf::as_path));
+        let wanted = wanted.chain(self.collector.log_directory());
         let Some(watcher) = &mut self.watcher else { return };
         for (path, error) in watcher.cover(wanted) {
             tracing::warn!(
@@ -275,11 +288,12 @@ impl Core {
     }
 
     fn fold(&mut self, round: &mut Round, now: UnixMs) -> Result<(), LedgerError> {
-        let Some(days) = self.keep_days else { return Ok(()) };
         if now.since(round.folded).abs() < FOLD_MS {
             return Ok(());
         }
         round.folded = now;
+        self.ledger.forget_events(now.plus(-FORGOTTEN_MS))?;
+        let Some(days) = self.keep_days else { return Ok(()) };
         // A clock that stepped ahead must not fold away what is not old: nothing is older than the newest record says.
         let Some(newest) = self.ledger.newest_record() else { return Ok(()) };
         let folded = self.ledger.fold(newest.min(now).plus(-i64::from(days) * 86_400_000))?;
@@ -326,6 +340,10 @@ impl Core {
         }
         if round.work.database {
             let due = DATABASE_MS - now.since(round.database_read).clamp(0, DATABASE_MS);
+            wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
+        }
+        if round.work.gateway_log {
+            let due = GATEWAY_LOG_MS - now.since(round.gateway_log_read).clamp(0, GATEWAY_LOG_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
         if !round.work.transcripts.is_empty() {
@@ -389,6 +407,8 @@ impl Core {
             } else {
                 work.everything = true;
             }
+        } else if self.collector.is_gateway_log(path) {
+            work.gateway_log = true;
         } else if layout.runs_dir.starts_with(path)
             || layout.database.starts_with(path)
             || *path == layout.state_dir.join("openclaw.json")

@@ -217,7 +217,9 @@ fn core(
         }
     }
     Core {
-        collector: Collector::new(&config.state_dir, home).with_prices(PriceSettings::of(config)),
+        collector: Collector::new(&config.state_dir, home)
+            .with_prices(PriceSettings::of(config))
+            .with_gateway_log(config.gateway_log.clone()),
         ledger,
         watcher,
         cadence,

@@ -13,7 +13,9 @@ mod own_telemetry;
 mod state;
 
 pub use budgets::Budgets;
-pub use collector::{CatalogueUse, Collector, PriceSettings, Progress, SOURCES, SourceHealth};
+pub use collector::{
+    CatalogueUse, Collector, PriceSettings, Progress, SOURCES, SourceHealth, gateway_log_place,
+};
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};

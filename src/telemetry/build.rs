@@ -59,6 +59,11 @@ impl SnapshotBuilder {
                 [Some((key::STATUS, status.as_str())), Some((key::REASON, reason.as_str()))],
                 Value::Counter(series.exported_total),
             ),
+            SeriesKind::Deliveries(outcome) => (
+                &metrics::WEBHOOK_DELIVERIES,
+                [Some((key::OUTCOME, outcome.as_str())), None],
+                Value::Counter(series.exported_total),
+            ),
             SeriesKind::Wasted(status, kind) => (
                 &metrics::WASTED_TOKENS,
                 [Some((key::STATUS, status.as_str())), Some((key::TOKEN, kind.as_str()))],
@@ -113,6 +118,7 @@ static SERIES_FAMILIES: [&Metric; 9] = [
     &metrics::CONTEXT,
     &metrics::RUN_TOKENS,
     &metrics::RUNS,
+    &metrics::WEBHOOK_DELIVERIES,
     &metrics::WASTED_TOKENS,
     &metrics::WASTED_COST,
     &metrics::UNPRICED_TOKENS,

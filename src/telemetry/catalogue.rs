@@ -49,7 +49,7 @@ pub mod key {
     pub const STATUS: &str = "openclaw.status";
     /// Why; a closed list.
     pub const REASON: &str = "openclaw.reason";
-    /// What became of a record.
+    /// What became of a record, or of a webhook: `delivered`, `failed`, `blocked` or `skipped`.
     pub const OUTCOME: &str = "openclaw.outcome";
     /// How usage is known.
     pub const PROVENANCE: &str = "openclaw.provenance";
@@ -100,6 +100,9 @@ metrics! {
     RUNS = Sum "openclaw.cron.runs", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::REASON],
         "Finished scheduled runs by status and reason.";
+    WEBHOOK_DELIVERIES = Sum "openclaw.cron.webhook.deliveries", "1",
+        &[key::CHANNEL, key::AGENT, key::JOB_ID, key::JOB_NAME, key::OUTCOME],
+        "Webhooks of scheduled runs by what became of them, as far as the gateway tells: before 2026.8.1 only in its log, and not of those that arrived or were answered with an error.";
     WASTED_TOKENS = Sum "openclaw.cron.wasted.tokens", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::TOKEN],
         "Tokens of scheduled runs that ended in an error or were never recorded: they bought nothing.";

@@ -50,6 +50,7 @@ impl Sandbox {
 
     /// Adds to `command` what `serve` is given here.
     pub fn arguments(&self, command: &mut Command, arguments: &[&str]) {
+        command.env("OPENCLAW_USAGE_GATEWAY_LOG", "off");
         command.current_dir(self.folder.path()).args(["serve", "--state-dir"]).arg(self.state_dir());
         command.args(arguments);
         if !arguments.contains(&"--ledger") {

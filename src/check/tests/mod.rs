@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 
 use super::*;
-use crate::config::{self, Environment, Inputs, Overrides};
+use crate::config::{self, Inputs, Overrides};
 use crate::ledger::{Ledger, OpenOptions};
 use crate::serve::Collector;
 
@@ -22,13 +22,18 @@ const NOW: UnixMs = UnixMs(1_779_969_600_000);
 struct Case {
     folder: tempfile::TempDir,
     flags: Overrides,
+    gateway_log: &'static str,
 }
 
 impl Case {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state_dir = folder.path().join("state").to_str().unwrap().to_owned();
-        Self { folder, flags: Overrides { state_dir: Some(state_dir), ..Overrides::default() } }
+        Self {
+            folder,
+            flags: Overrides { state_dir: Some(state_dir), ..Overrides::default() },
+            gateway_log: "off",
+        }
     }
 
     /// With three runs of two jobs, one of them deleted since, and a job that never ran.
@@ -76,7 +81,7 @@ impl Case {
 
     fn config(&self) -> Config {
         let home = self.folder.path().to_str().unwrap();
-        let env: Environment = [("HOME", home)].into_iter().collect();
+        let env = [("HOME", home), ("OPENCLAW_USAGE_GATEWAY_LOG", self.gateway_log)].into_iter().collect();
         let inputs = Inputs { flags: self.flags.clone(), env, file: None };
         config::resolve(&inputs, &config::read_small_file).unwrap()
     }

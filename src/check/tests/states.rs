@@ -120,3 +120,28 @@ fn how_changes_are_noticed() {
         assert_eq!((report.watching.method.as_str(), report.watching.remote), (method, false));
     }
 }
+
+#[test]
+fn says_which_log_is_read_and_how_to_have_one_that_can_be() {
+    let log_findings = |case: &Case| {
+        let findings =
+            case.check().findings.into_iter().filter(|finding| finding.text.contains("gateway log"));
+        let told = findings.map(|finding| (finding.level, finding.remedy.unwrap_or_default()));
+        told.collect::<Vec<_>>()
+    };
+    let mut case = Case::with_runs();
+    assert_eq!(log_findings(&case), [], "off");
+    case.gateway_log = "auto";
+    case.write("state/openclaw.json", r#"{"logging":{"file":"/no/where/gateway.log"}}"#);
+    let told = log_findings(&case);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].0 == Level::Note && told[0].1.contains("gateway_log"), "{told:?}");
+    let log = case.path("openclaw-2026-05-28.log");
+    case.write("openclaw-2026-05-28.log", "{}\n");
+    let config = format!(r#"{{"logging":{{"file":"{}"}}}}"#, log.display());
+    case.write("state/openclaw.json", &config);
+    let read =
+        case.check().findings.into_iter().find(|finding| finding.text.contains("gateway's log")).unwrap();
+    assert_eq!(read.level, Level::Ok);
+    assert!(read.text.contains("openclaw-2026-05-28.log (1 file)"), "{}", read.text);
+}

@@ -5,7 +5,7 @@ use std::io;
 use super::Collector;
 use crate::ledger::{JobFacts, JobLabel, Ledger, Totals};
 use crate::model::{Due, UnixMs};
-use crate::openclaw::{cron_run_logs, run_log, task_runs};
+use crate::openclaw::{cron_run_logs, gateway_log, run_log, task_runs};
 
 /// All kinds of stores, oldest first: the order of upgrades.
 pub const SOURCES: [&str; 3] = [run_log::SOURCE, cron_run_logs::SOURCE, task_runs::SOURCE];
@@ -60,6 +60,8 @@ impl Collector {
         if sources.is_empty() {
             sources.extend(SOURCES.map(|source| (source, false)));
         }
+        // No runs come from there, so nothing is missing without it.
+        sources.extend(self.gateway_log.is_up(ledger).map(|up| (gateway_log::SOURCE, up)));
         let note = self.problem().map(ToOwned::to_owned).or(silence);
         SourceHealth { sources, problem, overdue_jobs, note }
     }

@@ -8,6 +8,7 @@
 mod agent_files;
 mod agent_tables;
 mod database;
+mod gateway_log;
 mod health;
 mod prices;
 mod run_logs;
@@ -21,16 +22,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use database::StateDatabase;
+use gateway_log::GatewayLog;
 use prices::Prices;
 use run_logs::RunLogs;
 use transcripts::Transcripts;
 
+use crate::config::GatewayLog as Setting;
 use crate::ledger::{Ledger, LedgerError, Pricing};
 use crate::model::{FileId, UnixMs};
 use crate::openclaw::{Layout, read_jobs, run_log, state_file};
 use crate::telemetry::PriceState;
 use crate::price::PriceBook;
 
+pub use gateway_log::gateway_log_place;
 pub use health::{SOURCES, SourceHealth};
 pub use prices::{CatalogueUse, PriceSettings};
 
@@ -42,6 +46,7 @@ pub struct Collector {
     database: StateDatabase,
     transcripts: Transcripts,
     prices: Prices,
+    gateway_log: GatewayLog,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -80,6 +85,7 @@ impl Collector {
             database: StateDatabase::default(),
             transcripts: Transcripts::default(),
             prices: Prices::default(),
+            gateway_log: GatewayLog::new(Setting::Off),
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
@@ -91,6 +97,12 @@ impl Collector {
     #[must_use]
     pub fn with_prices(self, settings: PriceSettings) -> Self {
         Self { prices: Prices::new(settings), ..self }
+    }
+
+    /// Reads the gateway's own log as well, if that is wanted.
+    #[must_use]
+    pub fn with_gateway_log(self, setting: Setting) -> Self {
+        Self { gateway_log: GatewayLog::new(setting), ..self }
     }
 
     /// Reads the prices without anything that they apply to. Returns how to price, if that changed.
@@ -193,6 +205,8 @@ impl Collector {
         if repriced {
             changed |= ledger.price_unpriced(now)?;
         }
+        // Behind the runs, which tell what sort of jobs the log speaks of.
+        changed |= self.read_gateway_log(ledger, now)?;
         Ok(Progress { changed, found })
     }
 
@@ -216,6 +230,33 @@ impl Collector {
         let read = self.read_database(ledger, now);
         let changed = read.and_then(|changed| Ok(self.transcripts.resolve(ledger, now)? || changed));
         self.show(ledger, changed)
+    }
+
+    /// Looks at the gateway's own log. Returns whether anything exported changed.
+    ///
+    /// # Errors
+    /// The ledger's; the log is looked at again then.
+    pub fn look_at_gateway_log(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
+        ledger.hold();
+        let changed = self.read_gateway_log(ledger, now);
+        self.show(ledger, changed)
+    }
+
+    fn read_gateway_log(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {
+        self.gateway_log.locate(self.layout.log_file.as_deref(), &self.layout.state_dir);
+        self.gateway_log.read(ledger, now)
+    }
+
+    /// Returns the directory of the gateway's own log, if it is there.
+    #[must_use]
+    pub fn log_directory(&self) -> Option<&Path> {
+        self.gateway_log.directory()
+    }
+
+    /// Returns whether a path is one of the files of the gateway's own log.
+    #[must_use]
+    pub fn is_gateway_log(&self, path: &Path) -> bool {
+        self.gateway_log.holds(path)
     }
 
     /// Looks at transcripts that changed, or at the databases that hold them. Returns whether anything exported changed,
@@ -315,10 +356,10 @@ impl Collector {
             // The places known so far stay in use: a half-written file must not move them.
             return;
         }
-        if layout != self.layout {
-            self.layout = layout;
+        if layout.runs_dir != self.layout.runs_dir {
             self.run_logs.moved();
         }
+        self.layout = layout;
     }
 
     /// Notes a problem or its end; logs it once.

@@ -1,3 +1,4 @@
+mod gateway_log;
 mod transcripts;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,85 @@
+//! What a gateway's log says: each line once, wherever and how often it is read.
+//!
+//! A line is known by its hash for as long as lines of its age are looked at; a position tells where to go on, and
+//! need not be right for nothing to be counted twice.
+
+use rusqlite::params;
+
+use super::labels::{JobLabel, Labels, by_schedule};
+use super::totals::SeriesKind;
+use super::writer::Writer;
+use super::{Ledger, LedgerError};
+use crate::model::{GatewayEvent, UnixMs, WebhookOutcome};
+
+impl Ledger {
+    /// Forgets lines that were said before a time; none as old may be given again. Returns their number.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing was forgotten then.
+    pub fn forget_events(&mut self, before: UnixMs) -> Result<usize, LedgerError> {
+        self.connection
+            .execute("DELETE FROM gateway_event WHERE said_ms < ?1", [before.0])
+            .map_err(|error| self.failed(error))
+    }
+}
+
+impl Writer<'_> {
+    /// Takes in what a log says and was not known yet.
+    pub fn note_events(&mut self, events: &[GatewayEvent]) -> rusqlite::Result<()> {
+        for event in events {
+            if self.is_new(event)? {
+                self.note_event(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_new(&self, event: &GatewayEvent) -> rusqlite::Result<bool> {
+        let noted = self
+            .transaction
+            .prepare_cached("INSERT INTO gateway_event VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![event.mark.cast_signed(), event.at.0])?;
+        Ok(noted > 0)
+    }
+
+    fn note_event(&mut self, event: &GatewayEvent) -> rusqlite::Result<()> {
+        match event.delivery {
+            Some(outcome) if self.is_counted(event.at) => self.count_delivery(event, outcome),
+            _ => Ok(()),
+        }
+    }
+
+    fn count_delivery(&mut self, event: &GatewayEvent, outcome: WebhookOutcome) -> rusqlite::Result<()> {
+        let labels = match &event.job_id {
+            Some(job_id) => self.job_labels(job_id, event.job_name.as_deref())?,
+            None => self.label_set(Labels::default())?,
+        };
+        self.move_series(labels, SeriesKind::Deliveries(outcome), 1, event.at);
+        Ok(())
+    }
+
+    /// Returns the index of a job's own labels, of no run.
+    fn job_labels(&mut self, job_id: &str, name: Option<&str>) -> rusqlite::Result<usize> {
+        let job = self.job(job_id);
+        let (own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
+        let entry = &mut self.book.jobs[job];
+        if entry.facts.label == JobLabel::Undecided {
+            entry.facts.label = by_schedule(entry.schedule, own_jobs, max_jobs);
+            self.touched.insert(job);
+        }
+        if let Some(name) = name.filter(|_| entry.facts.name.is_empty()) {
+            super::labels::bounded(name).clone_into(&mut entry.facts.name);
+            self.touched.insert(job);
+        }
+        let facts = &self.book.jobs[job].facts;
+        let labels = Labels::of_job(facts.label, job_id, &facts.name, facts.agent.as_deref());
+        self.label_set(labels)
+    }
+
+    /// Returns the index of the same labels without provider and model.
+    pub fn without_model(&mut self, labels: usize) -> rusqlite::Result<usize> {
+        let known = &self.book.labels[labels];
+        let labels = Labels { provider: String::new(), model: String::new(), ..Labels::clone(known) };
+        self.label_set(labels)
+    }
+}
