@@ -19,6 +19,7 @@ mod book;
 mod calls;
 mod endpoints;
 mod fold;
+mod growth;
 mod jobs;
 mod labels;
 mod merge;
@@ -42,6 +43,7 @@ use rusqlite::Connection;
 use crate::model::UnixMs;
 
 pub use apply::Applied;
+pub use growth::{Counted, Growth};
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};

@@ -119,7 +119,9 @@ fn histogram(series: &Series, bounds: &'static [u64]) -> Value {
     Value::Histogram(HistogramValue { bounds, counts, sum: series.exported_total })
 }
 
-fn attributes(labels: &Labels) -> SharedAttributes {
+/// Returns the attributes that all series of a label set share.
+#[must_use]
+pub fn attributes(labels: &Labels) -> SharedAttributes {
     [
         (key::CHANNEL, "cron"),
         (key::AGENT, labels.agent.as_str()),
