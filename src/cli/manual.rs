@@ -40,8 +40,14 @@ pub fn completions(shell: Shell) -> Vec<u8> {
     let mut command = Cli::command();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, name, &mut script);
-    script
+    clap_complete::generate(shell, &mut command, &name, &mut script);
+    if shell != Shell::Bash {
+        return script;
+    }
+    // clap_complete 4.6 takes the hyphen of our name for the border of a command in one half of its bash script and not in
+    // the other, so that no flag of a command would be completed.
+    let wrong = name.replace('-', "__subcmd__");
+    String::from_utf8_lossy(&script).replace(&wrong, &name.replace('-', "__")).into_bytes()
 }
 
 /// Returns the manual pages with the names of their files: the program's own first, then one of each command.
