@@ -3,6 +3,8 @@
 //! Invariants: nothing here reads the environment, a file or a clock, prints or exits. Flags that have a
 //! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
 
+mod export;
+mod manual;
 mod report;
 
 use std::ffi::OsString;
@@ -13,6 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
 
+pub use export::{EXPORT_FORMAT, ExportArgs};
+pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
 
 /// Exit status of bad usage and of a bad configuration (`EX_USAGE` of sysexits.h).
@@ -50,12 +54,21 @@ pub enum Command {
     /// Say what runs used and cost, by job, model, day and more
     #[command(after_help = report::EXAMPLES)]
     Report(Box<ReportArgs>),
+    /// Write runs for other programs: CSV, JSON Lines, or counters for Prometheus
+    #[command(after_help = export::EXAMPLES)]
+    Export(Box<ExportArgs>),
     /// Say what each model costs that was seen, and which ones have no price
     #[command(after_help = PRICES_EXAMPLES)]
     Prices(PricesArgs),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
+    /// Print what a shell needs to complete these command lines
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 const SERVE_EXAMPLES: &str = "\

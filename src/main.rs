@@ -2,7 +2,8 @@
 //!
 //! Exit status: 0 all well, 1 a problem, 3 more than `report --fail-over`, 64 bad usage or configuration.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use openclaw_usage::check::{self, Surroundings};
@@ -53,6 +54,8 @@ enum Failure {
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
     Output(std::io::Error),
+    #[error("cannot write {0}: {1}; give a directory that can be written with --out")]
+    Page(PathBuf, std::io::Error),
 }
 
 impl Failure {
@@ -62,7 +65,12 @@ impl Failure {
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
             Self::Report(error) if error.is_usage() => EXIT_USAGE,
-            Self::Serve(_) | Self::Demo(_) | Self::Report(_) | Self::Runtime(_) | Self::Output(_) => 1,
+            Self::Serve(_)
+            | Self::Demo(_)
+            | Self::Report(_)
+            | Self::Runtime(_)
+            | Self::Output(_)
+            | Self::Page(..) => 1,
         }
     }
 }
@@ -105,6 +113,22 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             let mut environment = reporting::Environment::of_process(&clock, &report);
             Ok(ExitCode::from(runtime.block_on(reporting::run(&args, &config, &mut environment))?))
         }
+        Command::Export(args) => {
+            let mut overrides = reporting::overrides(&args.as_report())?;
+            overrides.gateway.clone_from(&args.gateway);
+            let config = load(&overrides)?;
+            let environment = reporting::Environment::of_process(&clock, &report);
+            runtime.block_on(reporting::export::run(&args, &config, &environment))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions(args) => print(&cli::completions(args.shell)),
+        Command::Man(args) => {
+            let pages = cli::man_pages().map_err(Failure::Output)?;
+            match (args.out.map(PathBuf::from), pages.first()) {
+                (None, Some((_, page))) => print(page),
+                (folder, _) => write_pages(&folder.unwrap_or_default(), &pages),
+            }
+        }
         Command::Prices(args) => {
             let format = args.format;
             let config = load(&args.into())?;
@@ -124,6 +148,23 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// Writes to standard output; a reader that went away is no error.
+fn print(text: &[u8]) -> Result<ExitCode, Failure> {
+    match std::io::stdout().lock().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn write_pages(folder: &Path, pages: &[(String, Vec<u8>)]) -> Result<ExitCode, Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| Failure::Page(folder.to_owned(), error))?;
+    for (name, page) in pages {
+        let path = folder.join(name);
+        std::fs::write(&path, page).map_err(|error| Failure::Page(path, error))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn load(flags: &Overrides) -> Result<Config, ConfigError> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `report` | what a report says of recorded gateways, in every format, from either source |
+//! | `export` | what programs get of recorded gateways; what shells and groff make of completions and manual pages |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -33,6 +34,8 @@ mod demo;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod end_to_end;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod hardship;
 #[cfg(test)]

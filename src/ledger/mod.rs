@@ -20,6 +20,7 @@ mod calls;
 mod endpoints;
 mod events;
 mod fold;
+mod growth;
 mod jobs;
 mod labels;
 mod merge;
@@ -43,6 +44,7 @@ use rusqlite::Connection;
 use crate::model::UnixMs;
 
 pub use apply::Applied;
+pub use growth::{Counted, Growth};
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};

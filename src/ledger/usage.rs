@@ -37,7 +37,7 @@ pub struct UsedJob {
     pub job_id: String,
     /// Its name, verbatim; empty if it has none or none is known.
     pub name: String,
-    row: i64,
+    pub(super) row: i64,
     last_run: Option<UnixMs>,
 }
 
@@ -61,6 +61,8 @@ pub struct UsedRun<'a> {
     pub job: usize,
     /// When it started.
     pub at: RunAt,
+    /// When it was written down.
+    pub recorded_at: UnixMs,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
     /// How it ended.
@@ -82,6 +84,8 @@ pub struct FoldedRuns {
     pub labels: usize,
     /// How they ended.
     pub status: Status,
+    /// Why.
+    pub reason: Reason,
     /// How their tokens are known.
     pub provenance: UsageProvenance,
     /// How many; 0 where only further models of runs under other labels are told.
@@ -94,8 +98,12 @@ pub struct FoldedRuns {
 
 /// A view of one moment.
 pub struct UsageReader<'a> {
-    reader: &'a LedgerReader,
-    transaction: Transaction<'a>,
+    pub(super) reader: &'a LedgerReader,
+    pub(super) transaction: Transaction<'a>,
+    /// Name of the gateway that the ledger belongs to.
+    pub gateway: String,
+    /// When the ledger was made: nothing was exported from it before.
+    pub created: UnixMs,
     /// All jobs.
     pub jobs: Vec<UsedJob>,
     /// All sets of labels.
@@ -146,8 +154,10 @@ impl LedgerReader {
         })?;
         let labels = rows.collect::<Result<_, _>>()?;
         drop(statement);
+        let gateway = meta(&transaction, "gateway")?.unwrap_or_default();
+        let created = UnixMs(meta(&transaction, "created_ms")?.unwrap_or(0));
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
-        Ok(UsageReader { reader: self, transaction, jobs, labels, folded_before })
+        Ok(UsageReader { reader: self, transaction, gateway, created, jobs, labels, folded_before })
     }
 }
 
@@ -172,7 +182,7 @@ impl UsageReader<'_> {
         mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> rusqlite::Result<()> {
         let mut own = self.transaction.prepare(
-            "SELECT at, input, output, cache_read, cache_write, labels, cost, cost_provenance, duration_ms, facts
+            "SELECT at, input, output, cache_read, cache_write, labels, cost, cost_provenance, duration_ms, facts, recorded
              FROM run WHERE job = ?1 AND at >= ?2 AND at < ?3 ORDER BY at",
         )?;
         let mut further = self.transaction.prepare(
@@ -204,7 +214,9 @@ impl UsageReader<'_> {
                 }
                 let duration_ms = row.get::<_, Option<i64>>(8)?.map(count);
                 let at = unpack_at(at);
-                on_run(&UsedRun { job, at, duration_ms, status, reason, provenance, parts: &parts });
+                let recorded_at = at.time().plus(row.get(10)?);
+                let parts = parts.as_slice();
+                on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
             }
         }
         Ok(())
@@ -239,7 +251,7 @@ impl UsageReader<'_> {
             if !window.contains(noon) {
                 continue;
             }
-            let (status, _, _, provenance) = unpack_facts(row.get(2)?);
+            let (status, reason, _, provenance) = unpack_facts(row.get(2)?);
             let mut tokens = [0; 4];
             for (at, sum) in tokens.iter_mut().enumerate() {
                 *sum = count(row.get(5 + at)?);
@@ -248,6 +260,7 @@ impl UsageReader<'_> {
                 noon,
                 labels: index(row.get(1)?),
                 status,
+                reason,
                 provenance,
                 runs: count(row.get(3)?),
                 tokens,
@@ -258,7 +271,7 @@ impl UsageReader<'_> {
     }
 }
 
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 const _: () = assert!(TokenKind::ALL.len() == 4);
 
 fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
@@ -279,6 +292,6 @@ fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
     })
 }
 
-fn index(id: i64) -> usize {
+pub(super) fn index(id: i64) -> usize {
     usize::try_from(id - 1).unwrap_or(usize::MAX)
 }

@@ -66,7 +66,8 @@ fn missing<'a>(
 ) -> rusqlite::Result<Option<Vec<&'a str>>> {
     // A view of that name is not what OpenClaw makes, and would have no row numbers.
     let is_table = connection
-        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        // A virtual table has no pages, and may be of a module that this SQLite lacks.
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 AND rootpage > 0")?
         .exists([table])?;
     if !is_table {
         return Ok(None);

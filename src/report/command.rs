@@ -3,14 +3,17 @@
 //! Without a ledger the state directory is read into one in a temporary directory, by the same collector as `serve`
 //! uses, so that the numbers are the same. Invariant: neither the ledger nor the state directory is written to.
 
+pub mod export;
 mod flags;
 mod source;
+mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::source::Source;
+use super::export::ExportError;
 use super::{Report, ReportError, Terminal, Zone, compat, csv, json, markdown, report, table};
 use crate::cli::ReportArgs;
 use crate::clock::Clock;
@@ -45,6 +48,15 @@ pub enum CommandError {
     /// The reader of the state directory failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The runs could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The file of an export cannot be made.
+    #[error("cannot make the file {0}: {1}; give a path in a directory that can be written with --output")]
+    Create(PathBuf, io::Error),
+    /// A writer began with a ledger that was at rest.
+    #[error("`serve` was started on the ledger while it was exported; export it again")]
+    Overtaken,
     /// Ctrl-C.
     #[error("interrupted; nothing was changed")]
     Interrupted,

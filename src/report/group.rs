@@ -177,7 +177,8 @@ impl Names {
         Self { texts, labels, jobs }
     }
 
-    fn job_of_labels(&self, labels: usize) -> usize {
+    /// Returns the job that folded runs with these labels belong to.
+    pub fn job_of_labels(&self, labels: usize) -> usize {
         self.labels.get(labels).map_or(usize::MAX, |ids| ids.job)
     }
 

@@ -12,6 +12,7 @@ pub mod command;
 mod compat;
 mod csv;
 mod durations;
+pub mod export;
 mod figures;
 mod group;
 mod json;

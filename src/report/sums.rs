@@ -194,7 +194,7 @@ pub(super) fn provenance(part: &UsedPart) -> CostProvenance {
 }
 
 /// A folded day has a cost and does not say how it is known: at least that much.
-fn folded_provenance(folded: &FoldedRuns) -> CostProvenance {
+pub(super) fn folded_provenance(folded: &FoldedRuns) -> CostProvenance {
     if folded.cost != NanoUsd::ZERO {
         CostProvenance::LowerBound
     } else if folded.tokens != [0; 4] {

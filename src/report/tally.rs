@@ -34,11 +34,11 @@ impl Selected {
         }
     }
 
-    fn job(&self, job: usize) -> bool {
+    pub fn job(&self, job: usize) -> bool {
         self.jobs.get(job).copied().unwrap_or_default()
     }
 
-    fn label(&self, labels: usize) -> bool {
+    pub fn label(&self, labels: usize) -> bool {
         self.labels.get(labels).copied().unwrap_or_default()
     }
 }

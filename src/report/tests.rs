@@ -1,5 +1,7 @@
 //! Whole reports of small ledgers, made of the runs that each test names.
 
+mod export;
+
 use std::sync::Arc;
 
 use super::*;
@@ -39,6 +41,21 @@ fn failed(job: &str, started: &str) -> Run {
     let run = run(job, started, "");
     let (usage, model) = (Usage::default(), None);
     Run { status: Status::Error, usage, model, provenance: UsageProvenance::None, ..run }
+}
+
+/// A call of the run of the job `a` that started with May.
+fn call(key: u64, model: &str, tokens: [u64; 4]) -> BilledCall {
+    BilledCall {
+        key,
+        run: run("a", "2026-05-01T00:00:00Z", "m").key,
+        at: at("2026-05-01T00:00:01Z"),
+        agent: Some("main".to_owned()),
+        provider: Some("mock".to_owned()),
+        model: Some(model.to_owned()),
+        tokens,
+        recorded: None,
+        sub_agent: false,
+    }
 }
 
 struct Bench {
@@ -174,17 +191,6 @@ fn costs_say_how_they_are_known() {
 
 #[test]
 fn further_models_of_a_run_count_their_tokens_and_no_run() {
-    let call = |key, model: &str, tokens| BilledCall {
-        key,
-        run: run("a", "2026-05-01T00:00:00Z", "m").key,
-        at: at("2026-05-01T00:00:01Z"),
-        agent: Some("main".to_owned()),
-        provider: Some("mock".to_owned()),
-        model: Some(model.to_owned()),
-        tokens,
-        recorded: None,
-        sub_agent: false,
-    };
     let calls = vec![call(1, "m", [1_000, 20, 5, 6]), call(2, "free-of-price", [7, 8, 0, 0])];
     let runs = vec![run("a", "2026-05-01T00:00:00Z", "m"), run("a", "2026-05-01T01:00:00Z", "m")];
     let bench = Bench::with(runs, calls, |_| ());

@@ -111,7 +111,7 @@ impl SnapshotBuilder {
 }
 
 /// The families whose points are series of the ledger, in the order of the catalogue.
-static SERIES_FAMILIES: [&Metric; 9] = [
+static SERIES_FAMILIES: [&Metric; 10] = [
     &metrics::TOKENS,
     &metrics::COST,
     &metrics::RUN_DURATION,
@@ -129,7 +129,9 @@ fn histogram(series: &Series, bounds: &'static [u64]) -> Value {
     Value::Histogram(HistogramValue { bounds, counts, sum: series.exported_total })
 }
 
-fn attributes(labels: &Labels) -> SharedAttributes {
+/// Returns the attributes that all series of a label set share.
+#[must_use]
+pub fn attributes(labels: &Labels) -> SharedAttributes {
     [
         (key::CHANNEL, "cron"),
         (key::AGENT, labels.agent.as_str()),

@@ -15,6 +15,6 @@ mod process;
 mod snapshot;
 pub mod text;
 
-pub use build::SnapshotBuilder;
+pub use build::{SnapshotBuilder, attributes};
 pub use process::{BudgetState, EndpointStats, ExportFailure, PriceState, ProcessState, SourceState};
 pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};

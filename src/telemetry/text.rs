@@ -45,7 +45,7 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let mut family: Option<&Metric> = None;
     for point in &snapshot.points {
         if family != Some(point.metric) {
-            header(&mut out, point.metric, format);
+            out.push_str(&header(point.metric, format));
             family = Some(point.metric);
         }
         let created = point.series.map_or(snapshot.process_start, |series| series.start);
@@ -57,7 +57,8 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     out
 }
 
-fn header(out: &mut String, metric: &Metric, format: Format) {
+/// Returns what stands before the samples of a family.
+pub fn header(metric: &Metric, format: Format) -> String {
     let name = match format {
         Format::OpenMetrics => names::family(metric),
         Format::Classic => names::series(metric),
@@ -67,13 +68,12 @@ fn header(out: &mut String, metric: &Metric, format: Format) {
         Kind::Gauge => "gauge",
         Kind::Histogram => "histogram",
     };
-    // Writing to a string cannot fail.
-    let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {kind}\n", metric.help);
+    format!("# HELP {name} {}\n# TYPE {name} {kind}\n", metric.help)
 }
 
 fn sample(out: &mut String, point: &Point, format: Format, created: f64) {
     let family = names::family(point.metric);
-    let labels = labels(point);
+    let labels = labels(point.attributes());
     match &point.value {
         Value::Counter(total) => line(out, &family, "_total", &labels, None, total),
         Value::Nano(nano) => line(out, &family, "_total", &labels, None, &whole(*nano)),
@@ -86,7 +86,7 @@ fn sample(out: &mut String, point: &Point, format: Format, created: f64) {
 }
 
 /// Returns an amount of billionths with all its digits, as a decimal number.
-fn whole(nano: u64) -> String {
+pub fn whole(nano: u64) -> String {
     let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -128,10 +128,12 @@ fn line(
     let _ = writeln!(out, " {value}");
 }
 
-fn labels(point: &Point) -> String {
+/// Returns attributes as labels, as they stand between braces.
+pub fn labels<'k, 'v>(attributes: impl Iterator<Item = (&'k str, &'v str)>) -> String {
     let mut out = String::new();
-    for (key, value) in point.attributes() {
+    for (key, value) in attributes {
         let separator = if out.is_empty() { "" } else { "," };
+        // Writing to a string cannot fail.
         let _ = write!(out, "{separator}{}=\"", names::label(key));
         for c in value.chars() {
             match c {

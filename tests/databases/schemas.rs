@@ -9,6 +9,15 @@ fn made(bench: &mut Bench, schema: &str) -> PathBuf {
     path
 }
 
+/// A table of a module that neither we nor this test have.
+fn virtual_table(name: &str) -> String {
+    format!(
+        "PRAGMA writable_schema = ON;
+         INSERT INTO sqlite_schema VALUES ('table', '{name}', '{name}', 0, 'CREATE VIRTUAL TABLE {name} USING fts5(x)');
+         PRAGMA writable_schema = OFF"
+    )
+}
+
 #[test]
 fn an_unknown_schema_is_refused_and_a_known_one_read_whatever_its_number() {
     let mut bench = Bench::new();
@@ -29,13 +38,7 @@ fn an_unknown_schema_is_refused_and_a_known_one_read_whatever_its_number() {
                 .into(),
             &["(schema version 0)", "there is no table task_runs"],
         ),
-        (
-            "a virtual table",
-            "CREATE VIRTUAL TABLE task_runs USING fts5(task_id, runtime, task_kind, source_id, child_session_key,
-             agent_id, label, status, ended_at, detail)"
-                .into(),
-            &["task_runs has no column detail_json"],
-        ),
+        ("a virtual table", virtual_table("task_runs"), &["there is no table task_runs"]),
         ("rows without numbers", without_rowid, &["(schema version 18)", "task_runs has no column rowid"]),
         (
             "a column of the state less",
@@ -52,6 +55,7 @@ fn an_unknown_schema_is_refused_and_a_known_one_read_whatever_its_number() {
     let store = Store::open(&path);
     store.sql("ALTER TABLE task_runs ADD COLUMN of_tomorrow TEXT; CREATE TABLE more (x)");
     store.run("tomorrow", 1);
+    store.sql(&virtual_table("search"));
     drop(store);
     bench.place(&path);
     bench.counted = bench.counted + RUN;

@@ -2,6 +2,7 @@
 
 mod collector;
 mod costs;
+mod history;
 mod kills;
 mod names;
 mod outage;

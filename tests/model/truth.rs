@@ -177,6 +177,8 @@ pub fn label_of(totals: &Totals, job_id: &str) -> String {
 /// Sums what the ledger holds to be true.
 pub fn exported_sums(totals: &Totals) -> Sums {
     let mut sums = Sums::new();
+    // What runs used, kind by kind and run by run: two ways to say the same here, where a run has one model.
+    let (mut by_kind, mut by_run) = (0, 0);
     for series in &totals.series {
         let label = &totals.labels[series.labels].job_id;
         let mut add = |what: String, n: u64| {
@@ -187,7 +189,11 @@ pub fn exported_sums(totals: &Totals) -> Sums {
         let total = series.true_total;
         match series.kind {
             SeriesKind::Runs(status, _) => add(format!("runs {}", status.as_str()), total),
-            SeriesKind::Tokens(kind) => add(format!("tokens {}", kind.as_str()), total),
+            SeriesKind::Tokens(kind) => {
+                by_kind += total;
+                add(format!("tokens {}", kind.as_str()), total);
+            }
+            SeriesKind::RunTokens => by_run += total,
             SeriesKind::Wasted(_, kind) => add(format!("wasted {}", kind.as_str()), total),
             SeriesKind::Duration => {
                 let histogram = series.histogram.as_ref().expect("a duration series has buckets");
@@ -197,8 +203,10 @@ pub fn exported_sums(totals: &Totals) -> Sums {
             SeriesKind::Cost(_)
             | SeriesKind::WastedCost(_)
             | SeriesKind::Unpriced
-            | SeriesKind::Context(_) => {}
+            | SeriesKind::Context(_)
+            | SeriesKind::Deliveries(_) => {}
         }
     }
+    assert_eq!(by_run, by_kind);
     sums
 }

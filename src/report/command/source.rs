@@ -1,11 +1,11 @@
 //! Where the numbers come from: a ledger, or a state directory that is read into one for the occasion.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use super::wait::patiently;
 use super::{CommandError, Environment};
 use crate::cli::ReportArgs;
 use crate::config::Config;
@@ -13,16 +13,13 @@ use crate::ledger::{Ledger, LedgerReader, OpenOptions};
 use crate::model::UnixMs;
 use crate::serve::{Collector, PriceSettings, Signals};
 
-/// After this long a reader of the terminal wants to know what goes on.
-const FIRST_WORD: Duration = Duration::from_millis(500);
-/// Between two further words.
-const NEXT_WORD: Duration = Duration::from_secs(5);
-
 /// Where the numbers come from.
 pub struct Source {
     ledger: PathBuf,
     state_dir: PathBuf,
     prices: PriceSettings,
+    /// What a ledger for the occasion is made with.
+    options: OpenOptions,
     /// The ledger is one for the occasion.
     own: Option<Own>,
 }
@@ -48,8 +45,9 @@ impl Source {
         let ledger = config.ledger.path.clone();
         let state_dir = config.state_dir.clone();
         let prices = PriceSettings::of(config);
+        let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
         if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, own: None });
+            return Ok(Self { ledger, state_dir, prices, options, own: None });
         }
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
@@ -57,8 +55,19 @@ impl Source {
             ledger: folder.path().join("ledger.sqlite"),
             state_dir,
             prices,
+            options,
             own: Some(Own { folder, reader: None }),
         })
+    }
+
+    /// Counts as `serve` would: under this gateway's name, and no more jobs under their own than it allows.
+    pub fn name_gateway(&mut self, config: &Config) {
+        (self.options.gateway, self.options.max_jobs) = (config.gateway.clone(), config.max_jobs);
+    }
+
+    /// Returns whether the ledger is one for the occasion.
+    pub const fn is_own(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Returns what the reader of a report is told about it.
@@ -88,36 +97,28 @@ impl Source {
         let Some(own) = &mut self.own else { return Ok(()) };
         let (ledger, state_dir, prices) = (self.ledger.clone(), self.state_dir.clone(), self.prices.clone());
         let (home, now) = (environment.home.clone(), environment.clock.now());
+        let options = self.options.clone();
         let reader = own.reader.take();
-        let (sender, mut done) = oneshot::channel();
+        let (sender, done) = oneshot::channel();
         // Beside the waiting, which minds the clock and Ctrl-C: then the temporary directory goes.
         std::thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
-                let read = read(reader, &ledger, (&state_dir, home, prices), now);
+                let read = read(reader, (&ledger, &options), (&state_dir, home, prices), now);
                 // Whoever waited may have been interrupted.
                 _ = sender.send(read);
             })
             .map_err(CommandError::Prepare)?;
-        let (mut wait, mut waited) = (FIRST_WORD, Duration::ZERO);
-        let (reader, note) = loop {
-            tokio::select! {
-                biased;
-                read = &mut done => break read.map_err(|_| CommandError::Interrupted)??,
-                _ = signals.next() => {
-                    // The thread ends with the process.
-                    _ = std::fs::remove_dir_all(own.folder.path());
-                    return Err(CommandError::Interrupted);
-                }
-                () = tokio::time::sleep(wait) => {
-                    waited += wait;
-                    let (place, seconds) = (self.state_dir.display(), waited.as_secs_f64());
-                    let text = format!("reading {place} for {seconds:.1} s; a ledger of `serve` answers at once");
-                    (environment.say)(&text);
-                    wait = NEXT_WORD;
-                }
-            }
-        };
+        let place = self.state_dir.display();
+        let read = patiently(done, signals, |waited| {
+            let seconds = waited.as_secs_f64();
+            let text = format!("reading {place} for {seconds:.1} s; a ledger of `serve` answers at once");
+            (environment.say)(&text);
+        });
+        let (reader, note) = read.await.inspect_err(|_| {
+            // The thread ends with the process.
+            _ = std::fs::remove_dir_all(own.folder.path());
+        })??;
         if let Some(note) = note {
             (environment.say)(&format!("note: {note}"));
         }
@@ -129,7 +130,7 @@ impl Source {
 /// Reads everything that is new. Returns the reader, and what else somebody should know.
 fn read(
     reader: Option<Box<Reader>>,
-    path: &Path,
+    (path, options): (&Path, &OpenOptions),
     (state_dir, home, prices): (&Path, Option<PathBuf>, PriceSettings),
     now: UnixMs,
 ) -> Result<(Box<Reader>, Option<String>), CommandError> {
@@ -138,8 +139,7 @@ fn read(
     let mut reader = match reader {
         Some(reader) => reader,
         None => {
-            let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
-            let ledger = Ledger::open(path, &options, now)?.ledger;
+            let ledger = Ledger::open(path, options, now)?.ledger;
             Box::new(Reader { ledger, collector: Collector::new(state_dir, home).with_prices(prices) })
         }
     };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -69,8 +70,20 @@ impl Prometheus {
         Self::start_bare(version, "", &[])
     }
 
-    fn start_bare(version: Version, config: &str, flags: &[&str]) -> Self {
+    /// With the OTLP receiver, on a data directory that somebody has filled before.
+    pub fn start_with_blocks(version: Version, flags: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let folder = TempDir::new().expect("a temporary directory");
+        fill(&folder.path().join("data"));
+        let mut flags = flags.to_vec();
+        flags.push(version.otlp_flag());
+        Self::start_in(folder, version, "", &flags)
+    }
+
+    fn start_bare(version: Version, config: &str, flags: &[&str]) -> Self {
+        Self::start_in(TempDir::new().expect("a temporary directory"), version, config, flags)
+    }
+
+    fn start_in(folder: TempDir, version: Version, config: &str, flags: &[&str]) -> Self {
         fs::write(folder.path().join("prometheus.yml"), config).expect("write prometheus.yml");
         let mut prometheus = Self {
             version,

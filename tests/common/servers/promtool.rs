@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::programs;
@@ -21,4 +22,16 @@ pub fn promtool_check_metrics(text: &str, flags: &[&str]) -> (ExitStatus, String
         .expect("run promtool");
     let said = [output.stdout, output.stderr].concat();
     (output.status, String::from_utf8_lossy(&said).into_owned())
+}
+
+/// `promtool tsdb create-blocks-from openmetrics`: blocks for a data directory out of a file of samples.
+pub fn promtool_create_blocks(samples: &Path, data: &Path) {
+    let output = Command::new(programs("prometheus").join("promtool"))
+        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+        .args([samples, data])
+        .env_clear()
+        .output()
+        .expect("run promtool");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "promtool on {}: {}", samples.display(), String::from_utf8_lossy(&said));
 }
