@@ -2,23 +2,34 @@
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openclaw-usage
 deny_version := 0.20.2
+duckdb_version := 1.4.1
+duckdb := $(cache)/tools/duckdb-$(duckdb_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers lint deny bench demo
+.PHONY: help test servers duckdb lint deny bench demo
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make test     every test, also those against real servers (needs Go; the servers are built once, some minutes)'
+	@echo 'make test     every test, also those against real servers (needs Go and Python 3; the servers are built once, some minutes)'
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
 	@echo 'make demo     a simulated gateway and the daemon on it'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
-test: servers
+test: servers duckdb
 	cargo test --features e2e
 
 servers:
 	tests/servers/build.sh
+
+# What reads an export as Parquet: some seconds, once per machine.
+duckdb: $(duckdb)/.made
+
+$(duckdb)/.made:
+	@command -v python3 >/dev/null || { echo 'make duckdb: python3 with venv is needed and not in PATH' >&2; exit 1; }
+	python3 -m venv --clear $(duckdb)
+	$(duckdb)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: duckdb==$(duckdb_version)
+	touch $@
 
 lint: deny
 	cargo fmt --check

@@ -54,7 +54,7 @@ pub enum Command {
     /// Say what runs used and cost, by job, model, day and more
     #[command(after_help = report::EXAMPLES)]
     Report(Box<ReportArgs>),
-    /// Write runs for other programs: CSV, JSON Lines, or counters for Prometheus
+    /// Write runs for other programs: CSV, JSON Lines, Parquet, or counters for Prometheus
     #[command(after_help = export::EXAMPLES)]
     Export(Box<ExportArgs>),
     /// Say what each model costs that was seen, and which ones have no price

@@ -84,7 +84,7 @@ fn a_file_is_whole_or_not_there() {
 fn a_reader_that_went_away_is_no_error() {
     let fixture = Fixture::unpack("2026.5.28");
     let (home, dir) = (fixture.path(""), state_dir(&fixture));
-    for format in ["csv", "jsonl", "openmetrics"] {
+    for format in ["csv", "jsonl", "parquet", "openmetrics"] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = command(&home, &["export", "--format", format, "--state-dir", &dir]);
@@ -117,7 +117,7 @@ fn bash_completes_commands_and_flags() {
     std::fs::write(&script, stdout(&run(home.path(), &["completions", "bash"]))).expect("a script");
     for (line, expected) in [
         ("openclaw-usage exp", &["export"][..]),
-        ("openclaw-usage export --format ", &["csv", "jsonl", "openmetrics"]),
+        ("openclaw-usage export --format ", &["csv", "jsonl", "parquet", "openmetrics"]),
         ("openclaw-usage report --fail", &["--fail-over"]),
     ] {
         // What bash does when a word is to be completed: the words so far, and which of them.

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use super::ReportArgs;
 
 /// How an export can be written.
-pub const EXPORT_FORMAT: [&str; 3] = ["csv", "jsonl", "openmetrics"];
+pub const EXPORT_FORMAT: [&str; 4] = ["csv", "jsonl", "parquet", "openmetrics"];
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

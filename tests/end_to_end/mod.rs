@@ -6,6 +6,7 @@ mod history;
 mod kills;
 mod names;
 mod outage;
+mod parquet;
 mod restarts;
 
 use crate::common::real_time::{now_ms, until};

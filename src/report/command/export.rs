@@ -92,6 +92,7 @@ pub async fn run(
 fn form(args: &ExportArgs, config: &Config) -> Form {
     match args.format.as_str() {
         "jsonl" => Form::Rows(RowFormat::Jsonl),
+        "parquet" => Form::Rows(RowFormat::Parquet),
         "openmetrics" => {
             let resource = &config.resource;
             let name = resource.service_name.clone();

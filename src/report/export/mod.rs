@@ -5,6 +5,7 @@
 
 mod columns;
 mod openmetrics;
+mod parquet;
 mod rows;
 mod write;
 

@@ -1,4 +1,4 @@
-//! Rows as CSV by RFC 4180 and as JSON Lines, one at a time.
+//! Rows as CSV by RFC 4180, as JSON Lines and as Parquet, one at a time.
 //!
 //! CSV goes into spreadsheets, so texts are made harmless as in the report's; JSON has them verbatim.
 
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use super::columns::{COLUMNS, Row, Value};
+use super::parquet::Parquet;
 use crate::model::UnixMs;
 use crate::report::csv::{harmless, quoted};
 
@@ -17,26 +18,38 @@ pub enum RowFormat {
     Csv,
     /// A JSON object per line.
     Jsonl,
+    /// Parquet.
+    Parquet,
 }
 
 /// Writes rows.
-pub struct RowWriter<W> {
-    format: RowFormat,
-    out: W,
-    /// The line at hand.
-    line: String,
+pub struct RowWriter<W: Write + Send>(Body<W>);
+
+enum Body<W: Write + Send> {
+    /// Lines, made by a function each; and the one at hand.
+    Lines {
+        line_of: fn(&Row<'_>, &mut String) -> io::Result<()>,
+        out: W,
+        line: String,
+    },
+    Parquet(Box<Parquet<W>>),
 }
 
-impl<W: Write> RowWriter<W> {
+impl<W: Write + Send> RowWriter<W> {
     /// Begins to write.
     ///
     /// # Errors
     /// What the receiver says.
     pub fn new(format: RowFormat, mut out: W) -> io::Result<Self> {
-        if format == RowFormat::Csv {
-            write!(out, "{}\r\n", COLUMNS.map(|column| column.name).join(","))?;
-        }
-        Ok(Self { format, out, line: String::new() })
+        let line = String::new();
+        Ok(Self(match format {
+            RowFormat::Csv => {
+                write!(out, "{}\r\n", COLUMNS.map(|column| column.name).join(","))?;
+                Body::Lines { line_of: delimited, out, line }
+            }
+            RowFormat::Jsonl => Body::Lines { line_of: object, out, line },
+            RowFormat::Parquet => Body::Parquet(Box::new(Parquet::new(out)?)),
+        }))
     }
 
     /// Writes a row.
@@ -44,24 +57,29 @@ impl<W: Write> RowWriter<W> {
     /// # Errors
     /// What the receiver says.
     pub fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
-        self.line.clear();
-        match self.format {
-            RowFormat::Csv => delimited(row, &mut self.line),
-            RowFormat::Jsonl => object(row, &mut self.line)?,
+        match &mut self.0 {
+            Body::Lines { line_of, out, line } => {
+                line.clear();
+                line_of(row, line)?;
+                out.write_all(line.as_bytes())
+            }
+            Body::Parquet(parquet) => parquet.row(row),
         }
-        self.out.write_all(self.line.as_bytes())
     }
 
     /// Writes what is left.
     ///
     /// # Errors
     /// What the receiver says.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
+    pub fn finish(self) -> io::Result<()> {
+        match self.0 {
+            Body::Lines { mut out, .. } => out.flush(),
+            Body::Parquet(parquet) => parquet.finish(),
+        }
     }
 }
 
-fn delimited(row: &Row<'_>, line: &mut String) {
+fn delimited(row: &Row<'_>, line: &mut String) -> io::Result<()> {
     for (at, value) in row.iter().enumerate() {
         if at > 0 {
             line.push(',');
@@ -75,6 +93,7 @@ fn delimited(row: &Row<'_>, line: &mut String) {
         }
     }
     line.push_str("\r\n");
+    Ok(())
 }
 
 fn object(row: &Row<'_>, line: &mut String) -> io::Result<()> {
