@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::Failure;
 use crate::daemon::BINARY;
-use crate::measure::{Samples, monotonic, now_ms};
-use crate::table::Table;
+use crate::measure::{Samples, float, monotonic, now_ms, timed};
+use crate::table::{Table, number};
 
 const JOBS: i64 = 500;
 const RUNS_PER_JOB: i64 = 2_000;
@@ -23,23 +23,34 @@ const HOUR_MS: i64 = 3_600_000;
 const ROUNDS: u32 = 15;
 
 /// What is asked.
-const REPORTS: [(&str, &[&str]); 5] = [
+const REPORTS: [(&str, &[&str]); 10] = [
     ("24 h by job", &[]),
     ("7 d by model and day", &["--since", "7d", "--by", "model,day"]),
     ("the newest 20 runs of 24 h", &["--runs", "--top", "20"]),
     ("30 d of one job by day", &["--since", "30d", "--by", "day", "--job", "job 7"]),
     ("everything by job", &["--since", "0"]),
+    ("everything by job and model", &["--since", "0", "--by", "job,model"]),
+    ("everything by day in India", &["--since", "0", "--by", "day", "--tz", "Asia/Kolkata"]),
+    ("everything by status", &["--since", "0", "--by", "status"]),
+    ("40 d and the 40 d before, by job", &["--since", "40d", "--compare"]),
+    ("the newest 20 runs of everything", &["--since", "0", "--runs", "--top", "20"]),
 ];
 
-/// Measures each report on one ledger.
+/// Measures each report on one ledger, as it is some time after `serve` has caught up.
 pub fn measure(table: &mut Table) -> Result<(), Failure> {
     let folder = TempDir::new()?;
-    let ledger = folder.path().join("ledger.sqlite");
-    fill(&ledger)?;
+    let path = folder.path().join("ledger.sqlite");
+    let mut ledger = fill(&path)?;
+    let (portions, us) = build_segments(&mut ledger)?;
+    table.note("segments of 1,000,000 runs", &format!("{} ms in {portions} portions", number(us / 1e3)));
+    // Closed, so that everything is in the one file.
+    drop(ledger);
+    let runs = float((JOBS * RUNS_PER_JOB).unsigned_abs());
+    table.at_most("ledger with segments, bytes per run", 65.0, "B", float(path.metadata()?.len()) / runs);
     for (name, flags) in REPORTS {
         let (mut wall, mut peak) = (Samples::default(), 0.0_f64);
         for _ in 0..ROUNDS {
-            let (ms, mib) = run(&ledger, flags)?;
+            let (ms, mib) = run(&path, flags)?;
             wall.push(ms);
             peak = peak.max(mib);
         }
@@ -49,8 +60,21 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Builds what `serve` builds when it has nothing else to do. Returns in how many portions and microseconds.
+fn build_segments(ledger: &mut Ledger) -> Result<(u32, f64), Failure> {
+    let (mut portions, mut sum) = (0, 0.0);
+    let before = UnixMs(now_ms() - 6 * HOUR_MS);
+    loop {
+        let (more, us) = timed(|| ledger.build_segments(before));
+        (portions, sum) = (portions + 1, sum + us);
+        if !more? {
+            return Ok((portions, sum));
+        }
+    }
+}
+
 /// Writes the ledger as `serve` would: through the one writer, a batch for each job.
-fn fill(path: &Path) -> Result<(), Failure> {
+fn fill(path: &Path) -> Result<Ledger, Failure> {
     let now = UnixMs(now_ms());
     let options = OpenOptions { gateway: None, max_jobs: 1_000, full_sync: false };
     let mut ledger = Ledger::open(path, &options, now)?.ledger;
@@ -67,7 +91,7 @@ fn fill(path: &Path) -> Result<(), Failure> {
         ledger.apply(&batch, now)?;
     }
     ledger.release();
-    Ok(())
+    Ok(ledger)
 }
 
 fn record(job: i64, at: UnixMs) -> Run {

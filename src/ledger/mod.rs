@@ -28,10 +28,12 @@ mod pricing;
 mod read;
 mod rows;
 mod schema;
+mod segments;
 mod series;
 mod store;
 mod totals;
 mod usage;
+mod used;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -195,6 +197,8 @@ pub struct Ledger {
     spent_overflowed: bool,
     /// What is committed and not shown yet: see [`Ledger::hold`].
     held: Option<series::Held>,
+    /// The job whose segments are built next.
+    unpacked: usize,
 }
 
 impl Ledger {

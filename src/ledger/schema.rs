@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -93,6 +93,13 @@ const MIGRATIONS: [&str; 3] = [
         job INTEGER NOT NULL, at INTEGER NOT NULL, key INTEGER NOT NULL, asked INTEGER NOT NULL, input INTEGER NOT NULL,
         output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL,
         PRIMARY KEY (job, at, key)
+    ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- Copies of all runs of a job from first to last, both as `at` of run: see segments/format.rs.
+    CREATE TABLE segment (
+        job INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, runs BLOB NOT NULL,
+        PRIMARY KEY (job, first)
     ) WITHOUT ROWID, STRICT;
 ",
 ];

@@ -130,6 +130,31 @@ impl Sums {
         }
     }
 
+    /// Adds all of a group but how the cost of its runs is known: a run may belong to several groups.
+    pub(super) fn absorb(&mut self, group: &Self) {
+        let (runs, more) = (&mut self.runs, group.runs);
+        runs.total += more.total;
+        runs.ok += more.ok;
+        runs.error += more.error;
+        runs.skipped += more.skipped;
+        for (sum, more) in self.tokens.iter_mut().zip(group.tokens) {
+            *sum = sum.saturating_add(more);
+        }
+        self.cost = add(self.cost, group.cost);
+        self.wasted = add(self.wasted, group.wasted);
+        self.not_billed = add(self.not_billed, group.not_billed);
+        self.silent_runs += group.silent_runs;
+        self.folded_runs += group.folded_runs;
+        self.last_run = self.last_run.max(group.last_run);
+        for (sum, more) in self.cost_trend.iter_mut().zip(group.cost_trend) {
+            *sum = sum.saturating_add(more);
+        }
+        for (sum, more) in self.token_trend.iter_mut().zip(group.token_trend) {
+            *sum = sum.saturating_add(more);
+        }
+        self.durations.absorb(&group.durations);
+    }
+
     /// Adds runs of a folded day.
     pub(super) fn add_folded(&mut self, folded: &FoldedRuns, slot: usize) {
         self.add_runs(folded.status, folded.runs);
