@@ -146,6 +146,36 @@ pub fn project(spent: NanoUsd, period: PeriodBounds, now: UnixMs, expected: Opti
     NanoUsd(i64::try_from(clamped).unwrap_or(i64::MAX))
 }
 
+/// The least period that a job is taken to have: 1 min in milliseconds.
+const MIN_PERIOD_MS: i64 = 60_000;
+
+/// How a job runs, as far as the scheduler tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Whether the scheduler has it and considers it.
+    pub is_scheduled: bool,
+    /// When it last ran.
+    pub last_run: Option<UnixMs>,
+    /// When it will run next.
+    pub next_run: Option<UnixMs>,
+}
+
+impl Rhythm {
+    /// Returns how many runs the job had since its first of this period, by its rhythm, and how many are still to
+    /// come. `None`: its rhythm is not known.
+    #[must_use]
+    pub fn runs(&self, first: UnixMs, period: PeriodBounds, now: UnixMs) -> Option<(i64, i64)> {
+        if !self.is_scheduled {
+            return Some((1, 0));
+        }
+        let (next, last) = (self.next_run?, self.last_run?);
+        let rhythm = next.since(last).max(MIN_PERIOD_MS);
+        let next = next.max(now);
+        let left = if next < period.end { (period.end.since(next) - 1) / rhythm + 1 } else { 0 };
+        Some((last.since(first).max(0) / rhythm + 1, left))
+    }
+}
+
 /// What a budget may ask of a run's usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunLabels<'a> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::group::{Grouping, Names, Place};
 use super::tally::{Selected, Tally};
-use super::{Cell, Dimension, ReportError, Sums, Zone};
+use super::{BudgetRow, Cell, Dimension, ReportError, Sums, Zone};
 use crate::ledger::{LedgerReader, Window};
 use crate::price::Pattern;
 
@@ -111,6 +111,8 @@ pub struct Report {
     pub previous_totals: Option<Sums>,
     /// Models with tokens and without a price, with the number of runs that used them, most first.
     pub unpriced: Vec<(String, u64)>,
+    /// How budgets stand when the window ends; none unless somebody puts them in.
+    pub budgets: Vec<BudgetRow>,
 }
 
 /// Answers a question.
@@ -162,6 +164,7 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
         totals,
         previous_totals,
         unpriced,
+        budgets: Vec::new(),
     })
 }
 

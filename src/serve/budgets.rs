@@ -8,11 +8,8 @@ use std::collections::HashMap;
 
 use crate::ledger::{JobFacts, Labels, Ledger, LedgerError, Spent, Totals};
 use crate::model::{BudgetDefinition, NanoUsd, UnixMs};
-use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, RunLabels, project};
+use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, Rhythm, RunLabels, project};
 use crate::telemetry::BudgetState;
-
-/// The least period that a job is taken to have: 1 min in milliseconds.
-const MIN_PERIOD_MS: i64 = 60_000;
 
 /// All budgets.
 #[derive(Default)]
@@ -185,14 +182,8 @@ fn by_id(totals: &Totals) -> Jobs<'_> {
 /// Returns how many runs a job had since the first of this period, by its rhythm, and how many are still to come.
 /// `None`: its rhythm is not known.
 fn runs(job: &JobFacts, first: UnixMs, bounds: PeriodBounds, now: UnixMs) -> Option<(i64, i64)> {
-    if !job.defined || !job.enabled {
-        return Some((1, 0));
-    }
-    let (next, last) = (job.next_run?, job.last_run?);
-    let period = next.since(last).max(MIN_PERIOD_MS);
-    let next = next.max(now);
-    let left = if next < bounds.end { (bounds.end.since(next) - 1) / period + 1 } else { 0 };
-    Some((last.since(first).max(0) / period + 1, left))
+    let is_scheduled = job.defined && job.enabled;
+    Rhythm { is_scheduled, last_run: job.last_run, next_run: job.next_run }.runs(first, bounds, now)
 }
 
 fn run_labels(labels: &Labels) -> RunLabels<'_> {

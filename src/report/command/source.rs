@@ -10,7 +10,7 @@ use super::{CommandError, Environment};
 use crate::cli::ReportArgs;
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerReader, OpenOptions};
-use crate::model::UnixMs;
+use crate::model::{BudgetDefinition, UnixMs};
 use crate::serve::{Collector, PriceSettings, Signals};
 
 /// After this long a reader of the terminal wants to know what goes on.
@@ -23,6 +23,7 @@ pub struct Source {
     ledger: PathBuf,
     state_dir: PathBuf,
     prices: PriceSettings,
+    budgets: Vec<BudgetDefinition>,
     /// The ledger is one for the occasion.
     own: Option<Own>,
 }
@@ -48,8 +49,9 @@ impl Source {
         let ledger = config.ledger.path.clone();
         let state_dir = config.state_dir.clone();
         let prices = PriceSettings::of(config);
+        let budgets = config.budgets.clone();
         if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, own: None });
+            return Ok(Self { ledger, state_dir, prices, budgets, own: None });
         }
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
@@ -57,8 +59,14 @@ impl Source {
             ledger: folder.path().join("ledger.sqlite"),
             state_dir,
             prices,
+            budgets,
             own: Some(Own { folder, reader: None }),
         })
+    }
+
+    /// Returns the budgets of the configuration.
+    pub fn budgets(&self) -> &[BudgetDefinition] {
+        &self.budgets
     }
 
     /// Returns what the reader of a report is told about it.
