@@ -84,7 +84,7 @@ fn fill(path: &Path) -> Result<Ledger, Failure> {
     }));
     ledger.hold();
     for job in 0..JOBS {
-        let runs = (1..=RUNS_PER_JOB).map(|n| record(job, now.plus(-n * HOUR_MS + job * 1_000)));
+        let runs = (1..=RUNS_PER_JOB).rev().map(|n| record(job, now.plus(-n * HOUR_MS + job * 1_000)));
         let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
         let batch =
             Batch { runs: runs.collect(), ..Batch::new(SourceId(format!("run-log/{job}.jsonl")), None, to) };

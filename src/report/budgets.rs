@@ -50,7 +50,7 @@ pub fn budgets(
     let mut all = Vec::new();
     for definition in definitions {
         // Outside the calendar there are no periods.
-        if let Some(period) = clock(definition)?.period_of(now).ok() {
+        if let Ok(period) = clock(definition)?.period_of(now) {
             let matcher = Matcher::new(&definition.matches);
             let matches = usage.labels.iter().map(|labels| matcher.matches(&run_labels(labels))).collect();
             let row = BudgetRow {

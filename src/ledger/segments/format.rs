@@ -262,6 +262,17 @@ impl<'a> Segment<'a> {
         rest.is_some_and(|rest| rest.len() == PADDING)
     }
 
+    fn shape(&self, number: u64) -> Option<&Unpacked> {
+        usize::try_from(number).ok().and_then(|at| self.shapes.get(at))
+    }
+
+    /// Returns when the last run of a block started, from when the one before it did.
+    fn end(&self, start: i64, shapes: &[u64], times: &[u64; BLOCK]) -> i64 {
+        let is_own = |shape: u64| self.shape(shape).is_some_and(|shape| shape.known & IS_FURTHER == 0);
+        let own = shapes.iter().zip(times).filter(|(shape, _)| is_own(**shape));
+        own.fold(start, |at, (_, passed)| at.wrapping_add(passed.cast_signed()))
+    }
+
     /// Hands out the runs from the first packed time to before the second. `parts` is room that may be used.
     pub fn for_each(
         &self,
@@ -282,29 +293,44 @@ impl<'a> Segment<'a> {
             on_run(&UsedRun { job, at: unpack_at(at), duration_ms, status, reason, provenance, parts });
         };
         for begin in (0..self.entries).step_by(BLOCK) {
-            for (column, least) in columns.iter_mut().zip(self.least) {
+            let entries = (self.entries - begin).min(BLOCK);
+            let mut rest = blocks;
+            for (column, least) in columns.iter_mut().zip(self.least).take(TIME + 1) {
+                rest = unpack(rest, least, column);
+            }
+            if at < from {
+                let end = self.end(at, &columns[SHAPE][..entries], &columns[TIME]);
+                if end < from {
+                    // Nor is the run before this block in the window. What the next has of its last one goes nowhere.
+                    (at, own) = (end, None);
+                    blocks = skip(blocks);
+                    continue;
+                }
+            }
+            blocks = rest;
+            for (column, least) in columns.iter_mut().zip(self.least).skip(TIME + 1) {
                 blocks = unpack(blocks, least, column);
             }
-            for nth in 0..(self.entries - begin).min(BLOCK) {
-                let Some(shape) =
-                    usize::try_from(columns[SHAPE][nth]).ok().and_then(|at| self.shapes.get(at))
-                else {
-                    return;
-                };
+            let value = |column: usize, nth: usize| columns[column][nth];
+            for nth in 0..entries {
+                let Some(shape) = self.shape(value(SHAPE, nth)) else { return };
                 if shape.known & IS_FURTHER == 0 {
                     if let Some(own) = own.replace(shape) {
                         hand_out(own, at, duration, parts);
                     }
-                    at = at.wrapping_add(columns[TIME][nth].cast_signed());
-                    duration = columns[DURATION][nth];
+                    if at >= until {
+                        return;
+                    }
+                    at = at.wrapping_add(value(TIME, nth).cast_signed());
+                    duration = value(DURATION, nth);
                     parts.clear();
                 }
                 let mut part = shape.part;
-                let usage = |bit: usize| (shape.known & 1 << bit != 0).then_some(columns[TOKENS + bit][nth]);
+                let usage = |bit: usize| (shape.known & 1 << bit != 0).then_some(value(TOKENS + bit, nth));
                 part.usage =
                     Usage { input: usage(0), output: usage(1), cache_read: usage(2), cache_write: usage(3) };
                 if let Some(cost) = &mut part.cost {
-                    cost.usd = NanoUsd(columns[COST][nth].cast_signed());
+                    cost.usd = NanoUsd(value(COST, nth).cast_signed());
                 }
                 parts.push(part);
             }
@@ -313,6 +339,12 @@ impl<'a> Segment<'a> {
             hand_out(own, at, duration, parts);
         }
     }
+}
+
+/// Returns what is behind a block.
+fn skip(blocks: &[u8]) -> &[u8] {
+    let behind = |rest: &[u8]| rest.first().map_or(0, |width| 1 + BLOCK / 8 * usize::from(*width));
+    (0..COLUMNS).fold(blocks, |rest, _| rest.get(behind(rest)..).unwrap_or_default())
 }
 
 /// Reads [`BLOCK`] values; returns what is behind them.
