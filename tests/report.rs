@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use openclaw_usage::demo::corpus;
 use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, Summary};
 use openclaw_usage::model::UnixMs;
 use openclaw_usage::serve::Collector;
 use serde_json::Value;
 
-use crate::common::daemon::PROGRAM;
+use crate::common::daemon::{PROGRAM, Sandbox};
 use crate::common::fixtures::Fixture;
+use crate::common::real_time::{now_ms, until};
+use crate::common::samples::Count;
 
 /// After the newest record of every fixture: 2027-01-15T08:00:00Z.
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -140,6 +143,59 @@ fn json_has_the_shape_of_its_schema() {
     }
     let wrong = serde_json::json!({"schema": "openclaw-usage/report/1", "rows": [{"group": 3}], "extra": 1});
     assert!(faults(&schema, &schema, &wrong, "$").len() > 4, "and the test can fail");
+}
+
+#[test]
+fn budgets_are_told_from_ledger_and_state_directory_alike() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/report.schema.json")).expect("a schema");
+    let fixture = Fixture::unpack("2026.6.11");
+    let (ledger, _) = counted(&fixture);
+    let config = fixture.path("config.toml");
+    let budgets = "[[budget]]\nname = \"all\"\nusd = 5\nperiod = \"month\"\ntimezone = \"UTC\"\n\n\
+                   [[budget]]\nname = \"one\"\nusd = 1\nperiod = \"day\"\ntimezone = \"Asia/Tokyo\"\n\
+                   match = { job = \"*ok*\" }\n";
+    std::fs::write(&config, budgets).expect("a configuration");
+    let config = config.to_str().expect("UTF-8");
+    let month = ["--config", config, "--since", "2026-01-01", "--until", "2027-01-01"];
+    let ask = |source: &[&str], format: &str| {
+        stdout(&report(&fixture.path(""), &[source, &month, &["--format", format]].concat()))
+    };
+    let document = |source: &[&str]| serde_json::from_str::<Value>(&ask(source, "json")).expect("JSON");
+    let from_ledger = document(&["--ledger", &ledger]);
+    assert_eq!(from_ledger, document(&["--state-dir", &state_dir(&fixture)]));
+    assert_eq!(faults(&schema, &schema, &from_ledger, "$"), Vec::<String>::new());
+    let names: Vec<&Value> =
+        from_ledger["budgets"].as_array().expect("budgets").iter().map(|b| &b["name"]).collect();
+    assert_eq!(names, ["all", "one"]);
+    // 2026-12, the month of the window's last millisecond.
+    assert_eq!(from_ledger["budgets"][0]["window"]["since_ms"], 1_796_083_200_000_i64);
+    assert!(ask(&["--ledger", &ledger], "table").contains("\nBudget all: $"));
+}
+
+/// `serve` builds segments when it has nothing else to do, and a report says the same with them.
+#[test]
+fn a_daemon_at_rest_makes_its_ledger_fast_to_read() {
+    let sandbox = Sandbox::new();
+    let first_run_at = UnixMs(i64::try_from(now_ms()).expect("milliseconds")).plus(-30 * 86_400_000);
+    let spec = corpus::Spec { files: 3, lines_per_file: 100, line_bytes: 600, seed: 7, first_run_at };
+    let sums = corpus::write(&sandbox.state_dir(), spec).expect("run logs");
+    let daemon = sandbox.serve(&[]);
+    daemon.until_counted(Count { runs: sums.runs, input: sums.input, output: sums.output });
+    let ledger = sandbox.ledger();
+    until("a segment of each job", || {
+        let ledger = rusqlite::Connection::open(&ledger).expect("the ledger");
+        let jobs: i64 =
+            ledger.query_row("SELECT count(DISTINCT job) FROM segment", [], |row| row.get(0)).ok()?;
+        (jobs == 3).then_some(())
+    });
+    let ask = |source: [&str; 2]| {
+        let window = ["--since", "60d", "--until", "2100-01-01", "--by", "job,day", "--format", "csv"];
+        stdout(&report(&sandbox.path(""), &[&source[..], &window].concat()))
+    };
+    let text = |path: std::path::PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let (ledger, state_dir) = (text(ledger), text(sandbox.state_dir()));
+    assert_eq!(ask(["--ledger", &ledger]), ask(["--state-dir", &state_dir]));
+    daemon.terminate();
 }
 
 /// What of a document does not fit a schema; the part of JSON Schema that ours uses.

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::Failure;
 use crate::daemon::BINARY;
-use crate::measure::{Samples, monotonic, now_ms};
-use crate::table::Table;
+use crate::measure::{Samples, float, monotonic, now_ms, timed};
+use crate::table::{Table, number};
 
 /// Jobs in the ledger.
 pub const JOBS: i64 = 500;
@@ -24,23 +24,34 @@ pub const HOUR_MS: i64 = 3_600_000;
 const ROUNDS: u32 = 15;
 
 /// What is asked.
-const REPORTS: [(&str, &[&str]); 5] = [
+const REPORTS: [(&str, &[&str]); 10] = [
     ("24 h by job", &[]),
     ("7 d by model and day", &["--since", "7d", "--by", "model,day"]),
     ("the newest 20 runs of 24 h", &["--runs", "--top", "20"]),
     ("30 d of one job by day", &["--since", "30d", "--by", "day", "--job", "job 7"]),
     ("everything by job", &["--since", "0"]),
+    ("everything by job and model", &["--since", "0", "--by", "job,model"]),
+    ("everything by day in India", &["--since", "0", "--by", "day", "--tz", "Asia/Kolkata"]),
+    ("everything by status", &["--since", "0", "--by", "status"]),
+    ("40 d and the 40 d before, by job", &["--since", "40d", "--compare"]),
+    ("the newest 20 runs of everything", &["--since", "0", "--runs", "--top", "20"]),
 ];
 
-/// Measures each report on one ledger.
+/// Measures each report on one ledger, as it is some time after `serve` has caught up.
 pub fn measure(table: &mut Table) -> Result<(), Failure> {
     let folder = TempDir::new()?;
-    let ledger = folder.path().join("ledger.sqlite");
-    drop(fill(&ledger)?);
+    let path = folder.path().join("ledger.sqlite");
+    let mut ledger = fill(&path)?;
+    let (portions, us) = build_segments(&mut ledger)?;
+    table.note("segments of 1,000,000 runs", &format!("{} ms in {portions} portions", number(us / 1e3)));
+    // Closed, so that everything is in the one file.
+    drop(ledger);
+    let runs = float((JOBS * RUNS_PER_JOB).unsigned_abs());
+    table.at_most("ledger with segments, bytes per run", 65.0, "B", float(path.metadata()?.len()) / runs);
     for (name, flags) in REPORTS {
         let (mut wall, mut peak) = (Samples::default(), 0.0_f64);
         for _ in 0..ROUNDS {
-            let (ms, mib) = run(&ledger, flags)?;
+            let (ms, mib) = run(&path, flags)?;
             wall.push(ms);
             peak = peak.max(mib);
         }
@@ -48,6 +59,19 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
         table.at_most("the same, peak RSS", 24.0, "MiB", peak);
     }
     Ok(())
+}
+
+/// Builds what `serve` builds when it has nothing else to do. Returns in how many portions and microseconds.
+fn build_segments(ledger: &mut Ledger) -> Result<(u32, f64), Failure> {
+    let (mut portions, mut sum) = (0, 0.0);
+    let before = UnixMs(now_ms() - 6 * HOUR_MS);
+    loop {
+        let (more, us) = timed(|| ledger.build_segments(before));
+        (portions, sum) = (portions + 1, sum + us);
+        if !more? {
+            return Ok((portions, sum));
+        }
+    }
 }
 
 /// Writes the ledger as `serve` would: through the one writer, a batch for each job.
@@ -61,7 +85,7 @@ pub fn fill(path: &Path) -> Result<Ledger, Failure> {
     }));
     ledger.hold();
     for job in 0..JOBS {
-        let runs = (1..=RUNS_PER_JOB).map(|n| record(job, now.plus(-n * HOUR_MS + job * 1_000)));
+        let runs = (1..=RUNS_PER_JOB).rev().map(|n| record(job, now.plus(-n * HOUR_MS + job * 1_000)));
         let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
         let batch =
             Batch { runs: runs.collect(), ..Batch::new(SourceId(format!("run-log/{job}.jsonl")), None, to) };

@@ -23,6 +23,8 @@ pub struct Job {
     pub defined_agent: Option<String>,
     /// The labels that the last run was counted under: the next one's are most often the same.
     pub last_labels: Option<usize>,
+    /// No segment covers a later packed time; `None`: there are no segments.
+    pub covered: Option<i64>,
 }
 
 /// The writer's memory. Ids in the database are indices here plus one.

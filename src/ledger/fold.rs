@@ -48,6 +48,9 @@ impl Ledger {
                         cache_write = cache_write + excluded.cache_write, cost = cost + excluded.cost",
                 )?
                 .execute(params![job, limit, UsageProvenance::Transcript as i64])?;
+            transaction
+                .prepare_cached("DELETE FROM segment WHERE job = ?1 AND first < ?2")?
+                .execute(params![job, limit])?;
             for table in ["call", "unpriced_call", "run_usage"] {
                 let sql = format!("DELETE FROM {table} WHERE job = ?1 AND at < ?2");
                 transaction.prepare_cached(&sql)?.execute(params![job, limit])?;

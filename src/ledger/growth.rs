@@ -6,9 +6,10 @@
 use rusqlite::params;
 
 use super::LedgerError;
+use super::rows::index;
 use super::store::{count, id, pack_at, unpack_facts};
 use super::totals::SeriesKind;
-use super::usage::{DAY_MS, UsageReader, Window, index};
+use super::usage::{DAY_MS, UsageReader, Window};
 use crate::model::{Billing, RunAt, TokenKind, UsageProvenance};
 
 /// What is counted.

@@ -30,10 +30,12 @@ mod pricing;
 mod read;
 mod rows;
 mod schema;
+mod segments;
 mod series;
 mod store;
 mod totals;
 mod usage;
+mod used;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -51,8 +53,8 @@ pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
 pub use totals::{
-    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS, Series, SeriesKind,
-    SharedTotals, SourceFacts, Totals,
+    CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS,
+    Series, SeriesKind, SharedTotals, SourceFacts, Totals,
 };
 pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};
 
@@ -198,6 +200,8 @@ pub struct Ledger {
     spent_overflowed: bool,
     /// What is committed and not shown yet: see [`Ledger::hold`].
     held: Option<series::Held>,
+    /// The job whose segments are built next.
+    unpacked: usize,
 }
 
 impl Ledger {

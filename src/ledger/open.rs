@@ -82,6 +82,7 @@ impl Ledger {
             spent: Vec::new(),
             spent_overflowed: false,
             held: None,
+            unpacked: 0,
         };
         Ok(Opened { ledger, origin })
     }

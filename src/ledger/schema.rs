@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -99,6 +99,13 @@ const MIGRATIONS: [&str; 4] = [
     -- What a gateway's log said lately, by the hash of its line: it may be met again. said_ms: when.
     CREATE TABLE gateway_event (mark INTEGER PRIMARY KEY, said_ms INTEGER NOT NULL) STRICT;
     CREATE INDEX gateway_event_said ON gateway_event (said_ms);
+",
+    "
+    -- Copies of all runs of a job from first to last, both as `at` of run: see segments/format.rs.
+    CREATE TABLE segment (
+        job INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, runs BLOB NOT NULL,
+        PRIMARY KEY (job, first)
+    ) WITHOUT ROWID, STRICT;
 ",
 ];
 

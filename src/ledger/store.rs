@@ -99,7 +99,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
     let jobs = jobs(connection)?;
     let labels = labels(connection)?;
     let series = series(connection)?;
-    let book = Book {
+    let mut book = Book {
         gateway: meta(connection, "gateway")?.unwrap_or_default(),
         settings: Settings { max_jobs: 0 },
         job_index: jobs.iter().enumerate().map(|(at, job)| (job.facts.job_id.clone(), at)).collect(),
@@ -113,6 +113,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
         jobs,
         labels,
     };
+    super::segments::load(connection, &mut book)?;
     let created = UnixMs(meta(connection, "created_ms")?.unwrap_or_default());
     let mut totals = Totals { revision: 1, created, series, ..Totals::default() };
     book.publish(&mut totals, 0..book.jobs.len());
@@ -145,6 +146,7 @@ fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
             schedule: schedule(row.get(4)?),
             defined_agent,
             last_labels: None,
+            covered: None,
         })
     })?;
     rows.collect()

@@ -1,13 +1,16 @@
 //! What runs used in a window of time, run by run, for whoever adds it up.
 //!
-//! Runs are stored in the order of jobs and times, so a window is one range per job and nothing else is touched.
+//! Runs are stored in the order of jobs and times, so a window is one range per job and nothing else is touched. Where
+//! segments cover a range they are read instead of its rows.
 //! Invariant: all that one [`UsageReader`] hands out is of one moment, whatever a writer does meanwhile.
 
-use rusqlite::{Row, Rows, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::read::LedgerReader;
-use super::rows::Calls;
-use super::store::{count, meta, pack_at, unpack_at, unpack_facts, usage};
+use super::rows::index;
+use super::segments::{Key, Segment};
+use super::store::{count, meta, pack_at, unpack_facts};
+use super::used::UsedRows;
 use super::{Labels, LedgerError, schema};
 use crate::model::{
     Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
@@ -37,8 +40,13 @@ pub struct UsedJob {
     pub job_id: String,
     /// Its name, verbatim; empty if it has none or none is known.
     pub name: String,
+    /// Whether the scheduler has it and considers it.
+    pub is_scheduled: bool,
+    /// When it last ran.
+    pub last_run: Option<UnixMs>,
+    /// When it will run next.
+    pub next_run: Option<UnixMs>,
     pub(super) row: i64,
-    last_run: Option<UnixMs>,
 }
 
 /// What a run counts under one set of labels.
@@ -128,15 +136,19 @@ impl LedgerReader {
 
     fn begin(&self) -> rusqlite::Result<UsageReader<'_>> {
         let transaction = self.connection().unchecked_transaction()?;
-        let mut statement =
-            transaction.prepare("SELECT job_id, name, id, last_run_ms FROM job ORDER BY id")?;
+        let mut statement = transaction.prepare(
+            "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled FROM job ORDER BY id",
+        )?;
         let rows = statement.query_map([], |row| {
-            let last_run: Option<i64> = row.get(3)?;
+            let time =
+                |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMs));
             Ok(UsedJob {
                 job_id: row.get(0)?,
                 name: row.get(1)?,
+                is_scheduled: row.get(5)?,
+                last_run: time(3)?,
+                next_run: time(4)?,
                 row: row.get(2)?,
-                last_run: last_run.map(UnixMs),
             })
         })?;
         let jobs = rows.collect::<Result<_, _>>()?;
@@ -181,13 +193,9 @@ impl UsageReader<'_> {
         wanted: impl Fn(usize) -> bool,
         mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> rusqlite::Result<()> {
-        let mut own = self.transaction.prepare(
-            "SELECT at, input, output, cache_read, cache_write, labels, cost, cost_provenance, duration_ms, facts, recorded
-             FROM run WHERE job = ?1 AND at >= ?2 AND at < ?3 ORDER BY at",
-        )?;
-        let mut further = self.transaction.prepare(
-            "SELECT at, input, output, cache_read, cache_write, labels, cost, cost_provenance
-             FROM run_usage WHERE job = ?1 AND at >= ?2 AND at < ?3 ORDER BY at",
+        let mut rows = UsedRows::new(&self.transaction)?;
+        let mut segments = self.transaction.prepare(
+            "SELECT first, last, runs FROM segment WHERE job = ?1 AND first < ?3 AND last >= ?2 ORDER BY first",
         )?;
         let [since, until] = [window.since, window.until].map(|at| pack_at(RunAt::Started(at)));
         let mut parts = Vec::new();
@@ -196,27 +204,23 @@ impl UsageReader<'_> {
             if known.last_run.is_some_and(|last| last < window.since) || !wanted(job) {
                 continue;
             }
-            let range = params![known.row, since, until];
-            let mut rows = own.query(range)?;
-            let mut others = further.query(range)?;
-            let mut next = next_part(&mut others)?;
-            while let Some(row) = rows.next()? {
-                let at: i64 = row.get(0)?;
-                let (status, reason, _, provenance) = unpack_facts(row.get(9)?);
-                parts.clear();
-                parts.push(part(row)?);
-                while let Some((of, part)) = next.filter(|(of, _)| *of <= at) {
-                    // Until a transcript covers the record, its calls are not counted beside it.
-                    if of == at && provenance == UsageProvenance::Transcript {
-                        parts.push(part);
-                    }
-                    next = next_part(&mut others)?;
+            let mut from = since;
+            let mut found = segments.query(params![known.row, since, until])?;
+            while let Some(row) = found.next()? {
+                let key = Key { job: known.row, first: row.get(0)?, last: row.get(1)? };
+                // One that is damaged is passed over: its rows are there.
+                let Some(segment) = row.get_ref(2)?.as_blob().ok().and_then(|runs| Segment::read(key, runs))
+                else {
+                    continue;
+                };
+                if from < key.first {
+                    rows.for_each((job, known.row), (from, key.first), &mut parts, &mut on_run)?;
                 }
-                let duration_ms = row.get::<_, Option<i64>>(8)?.map(count);
-                let at = unpack_at(at);
-                let recorded_at = at.time().plus(row.get(10)?);
-                let parts = parts.as_slice();
-                on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
+                segment.for_each(job, (from, until), &mut parts, &mut on_run);
+                from = key.last.saturating_add(1);
+            }
+            if from < until {
+                rows.for_each((job, known.row), (from, until), &mut parts, &mut on_run)?;
             }
         }
         Ok(())
@@ -273,25 +277,3 @@ impl UsageReader<'_> {
 
 pub(super) const DAY_MS: i64 = 86_400_000;
 const _: () = assert!(TokenKind::ALL.len() == 4);
-
-fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
-    match rows.next()? {
-        Some(row) => Ok(Some((row.get(0)?, part(row)?))),
-        None => Ok(None),
-    }
-}
-
-fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
-    let usd = row.get::<_, Option<i64>>(6)?.unwrap_or(0);
-    let known = row.get::<_, Option<i64>>(7)?.map(|packed| Calls::unpacked(0, usd, packed));
-    Ok(UsedPart {
-        labels: index(row.get(5)?),
-        usage: usage(row, 1)?,
-        cost: known.map(|known| Cost { usd: NanoUsd(usd), provenance: known.provenance }),
-        billing: known.map_or_else(Billing::default, |known| known.billing),
-    })
-}
-
-pub(super) fn index(id: i64) -> usize {
-    usize::try_from(id - 1).unwrap_or(usize::MAX)
-}

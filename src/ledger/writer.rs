@@ -11,6 +11,7 @@ use super::labels::{self, JobLabel, Labels};
 use super::merge::{Known, Outcome, merge};
 use super::pricing::{Pricing, Spent};
 use super::rows::{Calls, Part, RunRow};
+use super::segments;
 use super::series::{Change, Changes};
 use super::store::{db, id, pack_at, pack_facts, save_labels, unpack_facts};
 use super::totals::{ContextKind, SeriesKind, bucket};
@@ -131,6 +132,7 @@ impl<'a> Writer<'a> {
             charged.map(Calls::packed),
         ])?;
         if inserted > 0 {
+            segments::uncover(self.transaction, self.book, job, at)?;
             *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
         }
         Ok(inserted > 0)
@@ -188,8 +190,9 @@ impl<'a> Writer<'a> {
         Ok(outcome)
     }
 
-    /// Takes a run out of all that is counted, before it changes.
+    /// Takes a run out of all that is counted, and the segment that it lies in away, before it changes.
     pub fn uncount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
+        segments::uncover(self.transaction, self.book, job, at)?;
         let parts = row.load_parts(self.transaction, job, at)?;
         self.count(-1, at, row, &parts)?;
         let provenance = self.book.counters.provenance.entry(row.provenance).or_default();

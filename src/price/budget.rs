@@ -146,6 +146,56 @@ pub fn project(spent: NanoUsd, period: PeriodBounds, now: UnixMs, expected: Opti
     NanoUsd(i64::try_from(clamped).unwrap_or(i64::MAX))
 }
 
+/// The least period that a job is taken to have: 1 min in milliseconds.
+const MIN_PERIOD_MS: i64 = 60_000;
+
+/// When a job runs, as far as its scheduler tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    /// Nothing tells.
+    Unknown,
+    /// It does not run any more.
+    Over,
+    /// Each so many milliseconds.
+    Every {
+        /// Milliseconds between two runs, at least one minute.
+        period: i64,
+        /// When it last ran.
+        last: UnixMs,
+        /// When it runs next; not long ago.
+        next: UnixMs,
+    },
+}
+
+impl Rhythm {
+    /// Returns the rhythm of a job that ran and will run at these times. `is_scheduled`: the scheduler has it and
+    /// considers it.
+    #[must_use]
+    pub fn of(is_scheduled: bool, last: Option<UnixMs>, next: Option<UnixMs>, now: UnixMs) -> Self {
+        if !is_scheduled {
+            return Self::Over;
+        }
+        let (Some(next), Some(last)) = (next, last) else { return Self::Unknown };
+        let period = next.since(last).max(MIN_PERIOD_MS);
+        // What is overdue is still to come, once: not what was left out before it.
+        let overdue = now.since(next).max(0) / period;
+        Self::Every { period, last, next: next.plus(overdue.saturating_mul(period)) }
+    }
+
+    /// Returns the nano-USD that are still to come before `end`: the runs that are due, at what one cost since the first
+    /// of this period. `None`: not known.
+    #[must_use]
+    pub fn to_come(self, spent: i64, first: UnixMs, end: UnixMs) -> Option<i64> {
+        let Self::Every { period, last, next } = self else {
+            return (self == Self::Over).then_some(0);
+        };
+        let had = last.since(first).max(0) / period + 1;
+        let left = if next < end { (end.since(next) - 1) / period + 1 } else { 0 };
+        let to_come = i128::from(spent) * i128::from(left) / i128::from(had);
+        Some(i64::try_from(to_come).unwrap_or(i64::MAX))
+    }
+}
+
 /// What a budget may ask of a run's usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunLabels<'a> {

@@ -18,7 +18,7 @@ mod tests;
 
 pub use billing::BillingRules;
 pub use book::{Conflict, Effective, InForce, Lookups, PriceBook};
-pub use budget::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, RunLabels, project};
+pub use budget::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, Rhythm, RunLabels, project};
 pub use catalogue::{Catalogue, CatalogueError, MAX_NAMED, parse_catalogue, read_catalogue};
 pub use cost::{CostTooLarge, Extent, cost};
 pub use pattern::Pattern;

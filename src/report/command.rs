@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use self::source::Source;
 use super::export::ExportError;
-use super::{Report, ReportError, Terminal, Zone, compat, csv, json, markdown, report, table};
+use super::{Report, ReportError, Terminal, Zone, budgets, compat, csv, json, markdown, report, table};
 use crate::cli::ReportArgs;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, LedgerReader};
 use crate::serve::Signals;
 
 pub use flags::overrides;
@@ -176,10 +176,14 @@ fn ask(
     environment: &Environment<'_>,
 ) -> Result<Report, CommandError> {
     let query = flags::query(args, zone, environment.clock.now())?;
+    let answered = |reader: &LedgerReader| {
+        let budgets = budgets(reader, source.budgets(), query.window.until)?;
+        report(reader, &query).map(|answer| Report { budgets, ..answer })
+    };
     let reader = source.open()?;
-    let mut answer = report(&reader, &query);
+    let mut answer = answered(&reader);
     if reader.is_overtaken() {
-        answer = report(&source.open()?, &query);
+        answer = answered(&source.open()?);
     }
     let answer = answer?;
     if answer.totals.runs.total == 0 && !args.job.is_empty() {

@@ -37,15 +37,33 @@ impl Durations {
         }
     }
 
+    /// Adds all of another.
+    pub fn absorb(&mut self, other: &Self) {
+        match other {
+            Self::Exact(values) => values.iter().for_each(|ms| self.add(u64::from(*ms))),
+            Self::Counted(more) => {
+                if let Self::Exact(values) = self {
+                    let mut counts = Vec::new();
+                    values.iter().for_each(|ms| count(&mut counts, *ms));
+                    *self = Self::Counted(counts);
+                }
+                let Self::Counted(counts) = self else { return };
+                counts.resize(counts.len().max(more.len()), 0);
+                for (count, more) in counts.iter_mut().zip(more) {
+                    *count = count.saturating_add(*more);
+                }
+            }
+        }
+    }
+
     /// Returns the least value that `percent` of all do not exceed; `None` if there are none.
     pub fn quantile(&self, percent: u64) -> Option<u64> {
         let rank = |n: u64| (n * percent).div_ceil(100).max(1);
         match self {
             Self::Exact(values) => {
-                let mut sorted = values.clone();
-                sorted.sort_unstable();
-                let at = usize::try_from(rank(sorted.len() as u64)).ok()? - 1;
-                sorted.get(at).map(|ms| u64::from(*ms))
+                let at = usize::try_from(rank(values.len() as u64)).ok()? - 1;
+                let mut values = values.clone();
+                (at < values.len()).then(|| u64::from(*values.select_nth_unstable(at).1))
             }
             Self::Counted(counts) => {
                 let rank = rank(counts.iter().map(|n| u64::from(*n)).sum());
@@ -117,6 +135,18 @@ mod tests {
                 let found = durations.quantile(percent).unwrap();
                 assert!(found >= truth && found - truth <= truth / 127, "{found} for {truth}");
             }
+        }
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let values = |count: u64| (0..count).map(|n| n * 7_919 % 100_003);
+        for (first, second) in
+            [(0, 0), (0, 9), (9, 0), (9, 5_000), (5_000, 9), (5_000, 6_000), (4_000, 96), (4_000, 97)]
+        {
+            let mut sum = of(values(first));
+            sum.absorb(&of(values(second)));
+            assert_eq!(sum, of(values(first).chain(values(second))), "{first} {second}");
         }
     }
 

@@ -210,6 +210,10 @@ pub(super) struct Grouping<'a> {
     names: &'a Names,
     by: &'a [Dimension],
     periods: Vec<Option<Periods>>,
+    /// What of a place decides on its group, beside its time.
+    by_job: bool,
+    by_labels: bool,
+    by_status: bool,
 }
 
 impl<'a> Grouping<'a> {
@@ -217,7 +221,15 @@ impl<'a> Grouping<'a> {
         let periods = by
             .iter()
             .map(|dimension| dimension.period().map(|period| Periods::new(period, zone)).transpose());
-        Ok(Self { names, by, periods: periods.collect::<Result<_, _>>()? })
+        let uses = |dimensions: &[Dimension]| by.iter().any(|by| dimensions.contains(by));
+        Ok(Self {
+            names,
+            by,
+            periods: periods.collect::<Result<_, _>>()?,
+            by_job: uses(&[Dimension::Job]),
+            by_labels: uses(&[Dimension::Model, Dimension::Provider, Dimension::Agent]),
+            by_status: uses(&[Dimension::Status]),
+        })
     }
 
     /// Returns whether each run is a group.
@@ -228,6 +240,22 @@ impl<'a> Grouping<'a> {
     /// Returns the job that folded runs with these labels belong to.
     pub fn job_of_labels(&self, labels: usize) -> usize {
         self.names.job_of_labels(labels)
+    }
+
+    /// Returns what of a place decides on its group, beside its time: the rest is the same for all.
+    pub fn deciding(&self, place: &Place) -> (usize, usize, Status) {
+        (
+            if self.by_job { place.job } else { 0 },
+            if self.by_labels { place.labels } else { 0 },
+            if self.by_status { place.status } else { Status::Unknown },
+        )
+    }
+
+    /// Returns the first millisecond, and the one after the last, around the place that a key was made of last, whose
+    /// places differ from it in nothing but what [`deciding`](Self::deciding) tells.
+    pub fn span(&self) -> (i64, i64) {
+        let spans = self.periods.iter().flatten().map(|periods| periods.last);
+        spans.fold((i64::MIN, i64::MAX), |(from, until), last| (from.max(last.0), until.min(last.1)))
     }
 
     /// Writes the key of the group that a place belongs to into `key`.

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Cell, Report, Row, Sums};
+use super::{BudgetRow, Cell, Report, Row, Sums};
 use crate::ledger::Window;
 
 /// Name and version of the document.
@@ -23,6 +23,23 @@ struct Document<'a> {
     totals: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_totals: Option<Figures>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<BudgetDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct BudgetDocument<'a> {
+    name: &'a str,
+    period: &'a str,
+    window: Bounds<'a>,
+    limit_nano_usd: i64,
+    limit_usd: f64,
+    spent_nano_usd: i64,
+    spent_usd: f64,
+    projected_nano_usd: i64,
+    projected_usd: f64,
+    unpriced_runs: u64,
+    lower_bound_runs: u64,
 }
 
 #[derive(Serialize)]
@@ -93,8 +110,26 @@ pub fn json(report: &Report) -> serde_json::Result<String> {
         rows: report.rows.iter().map(|row| of_row(report, row)).collect(),
         totals: figures(&report.totals),
         previous_totals: report.previous_totals.as_ref().map(figures),
+        budgets: report.budgets.iter().map(of_budget).collect(),
     };
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+fn of_budget(budget: &BudgetRow) -> BudgetDocument<'_> {
+    let BudgetRow { definition, period, sums, projected } = budget;
+    BudgetDocument {
+        name: &definition.name,
+        period: definition.period.as_str(),
+        window: Bounds { since_ms: period.start.0, until_ms: period.end.0, timezone: &definition.timezone },
+        limit_nano_usd: definition.limit.0,
+        limit_usd: definition.limit.as_usd(),
+        spent_nano_usd: sums.cost.0,
+        spent_usd: sums.cost.as_usd(),
+        projected_nano_usd: projected.0,
+        projected_usd: projected.as_usd(),
+        unpriced_runs: sums.unpriced_runs,
+        lower_bound_runs: sums.lower_bound_runs(),
+    }
 }
 
 fn of_row(report: &Report, row: &Row) -> RowDocument {

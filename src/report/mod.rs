@@ -8,6 +8,7 @@
 //! Markdown or a spreadsheet only in a form that does nothing there. Deliberately absent: a clock, and where the
 //! ledger comes from, but for `command`, which is the wiring.
 
+mod budgets;
 pub mod command;
 mod compat;
 mod csv;
@@ -26,6 +27,7 @@ mod window;
 
 use crate::ledger::LedgerError;
 
+pub use budgets::{BudgetRow, budgets};
 pub use compat::compat;
 pub use csv::csv;
 pub use group::{Cell, Dimension};

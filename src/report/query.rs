@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::group::{Grouping, Names, Place};
 use super::tally::{Selected, Tally};
-use super::{Cell, Dimension, ReportError, Sums, Zone};
+use super::{BudgetRow, Cell, Dimension, ReportError, Sums, Zone};
 use crate::ledger::{LedgerReader, Window};
 use crate::price::Pattern;
 
@@ -111,6 +111,8 @@ pub struct Report {
     pub previous_totals: Option<Sums>,
     /// Models with tokens and without a price, with the number of runs that used them, most first.
     pub unpriced: Vec<(String, u64)>,
+    /// How budgets stand when the window ends; none unless somebody puts them in.
+    pub budgets: Vec<BudgetRow>,
 }
 
 /// Answers a question.
@@ -137,8 +139,10 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
     let mut unpriced: Vec<(String, u64)> = now
         .unpriced
         .iter()
+        .enumerate()
+        .filter(|(_, runs)| **runs > 0)
         .map(|(labels, runs)| {
-            let (provider, model) = names.model_of_labels(*labels);
+            let (provider, model) = names.model_of_labels(labels);
             (if model.is_empty() { provider } else { model }.to_owned(), *runs)
         })
         .collect();
@@ -160,6 +164,7 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
         totals,
         previous_totals,
         unpriced,
+        budgets: Vec::new(),
     })
 }
 
@@ -214,19 +219,22 @@ fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
 }
 
 fn most(sort: Sort, by: &[Dimension], a: &Row, b: &Row) -> Ordering {
-    more(sort, &a.sums, &b.sums).then_with(|| by_name(by, a).cmp(&by_name(by, b)))
+    rank(sort, &b.sums).cmp(&rank(sort, &a.sums)).then_with(|| by_name(by, a).cmp(&by_name(by, b)))
 }
 
-/// Returns which of two sums comes first.
-pub(super) fn more(sort: Sort, x: &Sums, y: &Sums) -> Ordering {
+/// What sums are ranked by; more comes first.
+pub(super) type Rank = (i64, u64);
+
+/// Returns what sums are ranked by.
+pub(super) fn rank(sort: Sort, sums: &Sums) -> Rank {
     match sort {
-        Sort::Cost => (y.cost, y.total_tokens()).cmp(&(x.cost, x.total_tokens())),
-        Sort::Tokens => y.total_tokens().cmp(&x.total_tokens()),
-        Sort::Runs => y.runs.total.cmp(&x.runs.total),
-        Sort::Errors => y.runs.error.cmp(&x.runs.error),
-        Sort::Duration => y.duration_ms(95).cmp(&x.duration_ms(95)),
-        Sort::Last => y.last_run.cmp(&x.last_run),
-        Sort::Group => Ordering::Equal,
+        Sort::Cost => (sums.cost.0, sums.total_tokens()),
+        Sort::Tokens => (0, sums.total_tokens()),
+        Sort::Runs => (0, sums.runs.total),
+        Sort::Errors => (0, sums.runs.error),
+        Sort::Duration => (0, sums.duration_ms(95).map_or(0, |ms| ms + 1)),
+        Sort::Last => (sums.last_run.map_or(i64::MIN, |at| at.0), 0),
+        Sort::Group => (0, 0),
     }
 }
 

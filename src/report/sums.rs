@@ -2,7 +2,7 @@
 
 use super::durations::Durations;
 use crate::ledger::{FoldedRuns, UsedPart};
-use crate::model::{Billing, CostProvenance, NanoUsd, Status, TokenKind, UnixMs, UsageProvenance};
+use crate::model::{Billing, CostProvenance, NanoUsd, Status, UnixMs, Usage, UsageProvenance};
 
 /// Parts of the window that a trend shows.
 pub const TREND: usize = 8;
@@ -38,7 +38,7 @@ pub enum Known {
 pub struct Sums {
     /// How many, each under its own model.
     pub runs: RunCounts,
-    /// Tokens by kind, in the order of [`TokenKind::ALL`].
+    /// Tokens by kind, in the order of [`TokenKind::ALL`](crate::model::TokenKind::ALL).
     pub tokens: [u64; 4],
     /// What is known of their cost.
     pub cost: NanoUsd,
@@ -70,7 +70,10 @@ pub struct Sums {
 impl Sums {
     /// Adds what a run used under one set of labels. `slot` is the part of the window.
     pub(super) fn add_part(&mut self, part: &UsedPart, status: Status, slot: usize) {
-        let tokens = TokenKind::ALL.map(|kind| part.usage.get(kind).unwrap_or(0));
+        let Usage { input, output, cache_read, cache_write } = part.usage;
+        // By hand, here and below: this is done for each run.
+        let tokens =
+            [input.unwrap_or(0), output.unwrap_or(0), cache_read.unwrap_or(0), cache_write.unwrap_or(0)];
         let cost = part.cost.map_or(NanoUsd::ZERO, |cost| cost.usd);
         self.add_usage(tokens, cost, status, slot);
         if part.billing != Billing::Metered {
@@ -79,16 +82,21 @@ impl Sums {
     }
 
     fn add_usage(&mut self, tokens: [u64; 4], cost: NanoUsd, status: Status, slot: usize) {
-        for (sum, tokens) in self.tokens.iter_mut().zip(tokens) {
-            *sum = sum.saturating_add(tokens);
-        }
+        let ([a, b, c, d], [input, output, read, write]) = (self.tokens, tokens);
+        self.tokens = [
+            a.saturating_add(input),
+            b.saturating_add(output),
+            c.saturating_add(read),
+            d.saturating_add(write),
+        ];
+        let whole = input.saturating_add(output).saturating_add(read).saturating_add(write);
         self.cost = add(self.cost, cost);
         if matches!(status, Status::Error | Status::Unrecorded) {
             self.wasted = add(self.wasted, cost);
         }
         if let (Some(costs), Some(sums)) = (self.cost_trend.get_mut(slot), self.token_trend.get_mut(slot)) {
             *costs = costs.saturating_add(cost.0);
-            *sums = tokens.into_iter().fold(*sums, u64::saturating_add);
+            *sums = sums.saturating_add(whole);
         }
     }
 
@@ -128,6 +136,31 @@ impl Sums {
             CostProvenance::LowerBound => self.partial_runs += runs,
             CostProvenance::Priced | CostProvenance::Recorded => self.priced_runs += runs,
         }
+    }
+
+    /// Adds all of a group but how the cost of its runs is known: a run may belong to several groups.
+    pub(super) fn absorb(&mut self, group: &Self) {
+        let (runs, more) = (&mut self.runs, group.runs);
+        runs.total += more.total;
+        runs.ok += more.ok;
+        runs.error += more.error;
+        runs.skipped += more.skipped;
+        for (sum, more) in self.tokens.iter_mut().zip(group.tokens) {
+            *sum = sum.saturating_add(more);
+        }
+        self.cost = add(self.cost, group.cost);
+        self.wasted = add(self.wasted, group.wasted);
+        self.not_billed = add(self.not_billed, group.not_billed);
+        self.silent_runs += group.silent_runs;
+        self.folded_runs += group.folded_runs;
+        self.last_run = self.last_run.max(group.last_run);
+        for (sum, more) in self.cost_trend.iter_mut().zip(group.cost_trend) {
+            *sum = sum.saturating_add(more);
+        }
+        for (sum, more) in self.token_trend.iter_mut().zip(group.token_trend) {
+            *sum = sum.saturating_add(more);
+        }
+        self.durations.absorb(&group.durations);
     }
 
     /// Adds runs of a folded day.
@@ -209,7 +242,7 @@ pub(super) fn folded_provenance(folded: &FoldedRuns) -> CostProvenance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cost, Usage};
+    use crate::model::Cost;
 
     #[test]
     fn what_is_not_known_is_never_a_plain_sum() {

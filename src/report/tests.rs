@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::*;
 use crate::ledger::{Ledger, LedgerReader, OpenOptions, Window};
 use crate::model::{
-    Batch, BilledCall, Billing, Charge, Cost, CostProvenance, Delivery, FilePosition, NanoUsd, Position,
-    Reason, Run, RunAt, RunKey, SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
+    Batch, BilledCall, Billing, BudgetDefinition, BudgetMatch, Charge, Cost, CostProvenance, Delivery,
+    FilePosition, JobDefinition, NanoUsd, Period, Position, Reason, Run, RunAt, RunKey, ScheduleKind,
+    SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
 };
 use crate::price::Pattern;
 
@@ -308,6 +309,67 @@ fn of_many_runs_those_are_kept_that_come_first() {
     let report = bench.ask(&asked);
     let oldest: Vec<Cell> = (0..5).map(|n| Cell::Time(start.plus(n * 1_000))).collect();
     assert_eq!(report.rows.iter().filter_map(|row| row.group.first().cloned()).collect::<Vec<_>>(), oldest);
+}
+
+#[test]
+fn budgets_stand_as_their_period_does_when_the_window_ends() {
+    let hourly = |from: &str, count: i64| {
+        let start = at(from);
+        (0..count).map(move |n| {
+            let run = run("a", "2026-05-02T00:00:00Z", "m");
+            Run { key: RunKey { at: RunAt::Started(start.plus(n * 3_600_000)), ..run.key }, ..run }
+        })
+    };
+    // From the day before until five: six of this day, each of 1,020 micro-dollars.
+    let runs = hourly("2026-05-01T20:00:00Z", 10).chain([run("b", "2026-05-02T01:00:00Z", "free-of-price")]);
+    let job = JobDefinition {
+        job_id: "a".into(),
+        name: "the a".into(),
+        agent: None,
+        schedule: ScheduleKind::Recurring,
+        enabled: true,
+        next_run_at: Some(at("2026-05-02T06:00:00Z")),
+        running: false,
+        system: false,
+    };
+    let bench = Bench::with(runs.collect(), Vec::new(), |ledger| _ = ledger.set_jobs(&[job]).unwrap());
+    let budget = |name: &str, period, zone: &str, model: Option<&str>| BudgetDefinition {
+        name: name.into(),
+        limit: NanoUsd(12_240_000),
+        period,
+        timezone: zone.into(),
+        matches: BudgetMatch { model: model.map(str::to_owned), ..BudgetMatch::default() },
+    };
+    let definitions = [
+        budget("day", Period::Day, "UTC", Some("m")),
+        budget("tokyo", Period::Day, "Asia/Tokyo", None),
+        budget("month", Period::Month, "UTC", Some("n*")),
+    ];
+    let stand = |until: &str| {
+        let rows = budgets(&bench.reader, &definitions, at(until)).unwrap();
+        rows.iter().map(|row| (row.sums.cost.0 / 1_020_000, row.projected.0 / 1_020_000)).collect::<Vec<_>>()
+    };
+    // 18 more come this day in UTC, 9 in Tokyo, where it began at 15:00 UTC.
+    assert_eq!(stand("2026-05-02T05:30:00Z"), [(6, 24), (10, 19), (0, 0)]);
+    assert_eq!(
+        stand("2026-05-02T00:00:00Z"),
+        [(4, 4), (4, 10), (0, 0)],
+        "the last instant of the day before"
+    );
+    assert_eq!(stand("2026-05-02T00:00:00.001Z"), [(1, 1), (5, 13), (0, 0)]);
+    let asked = query(&[Dimension::Job], "2026-05-02T05:00:00Z", "2026-05-02T05:30:00Z", "UTC");
+    let budgets = budgets(&bench.reader, &definitions, asked.window.until).unwrap();
+    let report = Report { budgets, ..bench.ask(&asked) };
+    assert_eq!(
+        text::footnotes(&report)[..3],
+        [
+            "Budget day: $0.0061 of $0.0122 a day (50 %), $0.0245 projected by 2026-05-03 00:00 UTC.",
+            "Budget tokyo: ≥ $0.0102 of $0.0122 a day (≥ 83 %), ≥ $0.0194 projected by 2026-05-03 00:00 Asia/Tokyo.",
+            "Budget month: $0.00 of $0.0122 a month (0 %), $0.00 projected by 2026-06-01 00:00 UTC.",
+        ]
+    );
+    assert!(markdown(&report, "x").contains("\nBudget day: "));
+    assert!(table(&report, "x", Terminal { width: 80, colour: false }).contains("\nBudget day: "));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What the table and Markdown have in common: the words around the numbers, and columns of cells.
 
 use super::figures::{change, cost, duration, per_run, short, trend, usd};
-use super::{Cell, Dimension, Known, Report, Row, Sums};
+use super::{BudgetRow, Cell, Dimension, Known, Report, Row, Sums, Zone};
 use crate::model::UnixMs;
+use crate::model::decimal::div_half_even;
 use crate::page::many;
 
 /// A day in milliseconds.
@@ -173,10 +174,28 @@ fn job(group: &[Cell], at: usize) -> String {
     name.map_or_else(|| format!("({})", text(group, at)), ToOwned::to_owned)
 }
 
+/// Returns how a budget stands.
+fn budget(budget: &BudgetRow) -> String {
+    let BudgetRow { definition, period, sums, projected } = budget;
+    let percent = div_half_even(i128::from(sums.cost.0) * 100, i128::from(definition.limit.0.max(1)));
+    let known = sums.known();
+    let at_least = if known == Known::Exact { "" } else { "≥ " };
+    let shares = if matches!(known, Known::Exact | Known::AtLeast) {
+        let end = Zone::new(&definition.timezone)
+            .map_or_else(|_| period.end.to_string(), |zone| zone.show(period.end, "%Y-%m-%d %H:%M"));
+        let (projected, zone) = (usd(*projected), &definition.timezone);
+        format!(" ({at_least}{percent} %), {at_least}{projected} projected by {end} {zone}")
+    } else {
+        String::new()
+    };
+    let (spent, limit) = (cost(sums, " "), usd(definition.limit));
+    format!("Budget {}: {spent} of {limit} a {}{shares}.", definition.name, definition.period.as_str())
+}
+
 /// Returns what has to be said about the numbers.
 pub fn footnotes(report: &Report) -> Vec<String> {
     let totals = &report.totals;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = report.budgets.iter().map(budget).collect();
     if totals.runs.total == 0 {
         notes.push("No run started in this window.".to_owned());
     }

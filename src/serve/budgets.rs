@@ -9,11 +9,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::ledger::{JobFacts, Labels, Ledger, LedgerError, Spent};
 use crate::model::{BudgetDefinition, NanoUsd, UnixMs};
-use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, RunLabels, project};
+use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, Rhythm, RunLabels, project};
 use crate::telemetry::BudgetState;
-
-/// The least period that a job is taken to have: 1 min in milliseconds.
-const MIN_PERIOD_MS: i64 = 60_000;
 
 /// All budgets.
 #[derive(Default)]
@@ -291,51 +288,12 @@ impl Jobs {
         let mut changed = Vec::new();
         for job in facts {
             let Some(number) = self.numbers.get(&job.job_id) else { continue };
-            let rhythm = Rhythm::of(job, now);
+            let rhythm = Rhythm::of(job.defined && job.enabled, job.last_run, job.next_run, now);
             if std::mem::replace(&mut self.rhythms[*number], rhythm) != rhythm {
                 changed.push(*number);
             }
         }
         changed
-    }
-}
-
-/// When a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rhythm {
-    Unknown,
-    /// It does not run any more.
-    Over,
-    /// Each so many milliseconds.
-    Every {
-        period: i64,
-        last: UnixMs,
-        next: UnixMs,
-    },
-}
-
-impl Rhythm {
-    fn of(job: &JobFacts, now: UnixMs) -> Self {
-        if !job.defined || !job.enabled {
-            return Self::Over;
-        }
-        let (Some(next), Some(last)) = (job.next_run, job.last_run) else { return Self::Unknown };
-        let period = next.since(last).max(MIN_PERIOD_MS);
-        // What is overdue is still to come, once: not what was left out before it.
-        let overdue = now.since(next).max(0) / period;
-        Self::Every { period, last, next: next.plus(overdue.saturating_mul(period)) }
-    }
-
-    /// Returns the nano-USD that are still to come before `end`: the runs that are due, at what one cost since the first
-    /// of this period. `None`: not known.
-    fn to_come(self, spent: i64, first: UnixMs, end: UnixMs) -> Option<i64> {
-        let Self::Every { period, last, next } = self else {
-            return (self == Self::Over).then_some(0);
-        };
-        let had = last.since(first).max(0) / period + 1;
-        let left = if next < end { (end.since(next) - 1) / period + 1 } else { 0 };
-        let to_come = i128::from(spent) * i128::from(left) / i128::from(had);
-        Some(i64::try_from(to_come).unwrap_or(i64::MAX))
     }
 }
 

@@ -38,6 +38,12 @@ const GATEWAY_LOG_MS: i64 = 500;
 const FORGOTTEN_MS: i64 = 8 * 86_400_000;
 /// How often old runs are folded away: hourly.
 const FOLD_MS: i64 = 3_600_000;
+/// Runs get segments once they are this old: 6 h. What is said of a run later is mostly said within minutes.
+const SEGMENT_AGE_MS: i64 = 6 * 3_600_000;
+/// When segments are built: this long after the first sweep, then hourly, with a pause between portions.
+const SEGMENTS_FIRST_MS: i64 = 500;
+const SEGMENTS_MS: i64 = 3_600_000;
+const SEGMENTS_PAUSE_MS: i64 = 20;
 
 /// What wakes the core.
 pub enum Wake {
@@ -108,6 +114,8 @@ struct Round {
     transcripts_read: UnixMs,
     gateway_log_read: UnixMs,
     folded: UnixMs,
+    /// When a portion of the segments was last built, and how long to wait from then to the next, in milliseconds.
+    segments: (UnixMs, i64),
 }
 
 impl Round {
@@ -116,6 +124,13 @@ impl Round {
     fn pause_ms(&self, now: UnixMs) -> u64 {
         let left = self.not_before.since(now);
         if left > RETRY_MAX_MS { 0 } else { u64::try_from(left).unwrap_or(0) }
+    }
+
+    /// Returns how long to wait before segments are due, in milliseconds.
+    fn segments_ms(&self, now: UnixMs) -> u64 {
+        let (since, wait) = self.segments;
+        // A clock that stepped back does not stretch it.
+        u64::try_from(wait.saturating_sub(now.since(since).saturating_abs())).unwrap_or(0)
     }
 }
 
@@ -131,6 +146,7 @@ impl Core {
             transcripts_read: UnixMs(i64::MIN),
             gateway_log_read: UnixMs(i64::MIN),
             folded: UnixMs(i64::MIN),
+            segments: (UnixMs(0), i64::MAX),
         };
         while !round.work.shutdown {
             let now = self.clock.now();
@@ -187,6 +203,9 @@ impl Core {
             changed |= self.sweep(now, told)?;
             round.work.everything = false;
             self.fold(round, now)?;
+            if round.segments.1 == i64::MAX {
+                round.segments = (now, SEGMENTS_FIRST_MS);
+            }
         }
         if (changed || swept) && !self.budgets.is_empty() {
             let states = self.budgets.refresh(&mut self.ledger, now)?;
@@ -194,6 +213,10 @@ impl Core {
         }
         if changed {
             self.changed.send_replace(self.shared.revision());
+        }
+        if round.segments_ms(now) == 0 {
+            let more = self.ledger.build_segments(now.plus(-SEGMENT_AGE_MS))?;
+            round.segments = (now, if more { SEGMENTS_PAUSE_MS } else { SEGMENTS_MS });
         }
         Ok(())
     }
@@ -333,7 +356,7 @@ impl Core {
     /// Waits for a wake or for the next thing that is due, and takes in all wakes that are there.
     fn wait(&mut self, wakes: &Receiver<Wake>, round: &mut Round) {
         let now = self.clock.now();
-        let mut wait_ms = self.cadence.wait_ms(now);
+        let mut wait_ms = self.cadence.wait_ms(now).min(round.segments_ms(now));
         if round.work.jobs {
             let due = JOBS_MS - now.since(round.jobs_read).clamp(0, JOBS_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));

@@ -6,7 +6,8 @@ use super::catalogue::{self as metrics, Metric, key};
 use super::process::{BudgetState, ProcessState};
 use super::snapshot::{HistogramValue, Point, SeriesFacts, SharedAttributes, Snapshot, Value};
 use crate::ledger::{
-    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, RUN_TOKENS_BOUNDS, Series, SeriesKind, Totals,
+    CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, RUN_TOKENS_BOUNDS, Series,
+    SeriesKind, Totals,
 };
 use crate::model::{CostProvenance, NanoUsd, RejectReason, TokenKind, UnixMs, UsageProvenance};
 
@@ -292,9 +293,8 @@ impl Own<'_> {
                 Arc::new([(key::PROVIDER, price.provider.clone()), (key::MODEL, price.model.clone())]);
             for (kind, rate) in TokenKind::ALL.into_iter().zip(price.usd_per_million) {
                 let own = [Some((key::TOKEN, kind.as_str())), None];
-                self.points.extend(
-                    rate.map(|rate| gauge(&metrics::PRICE, Arc::clone(&shared), own, rate.as_usd())),
-                );
+                self.points
+                    .extend(rate.map(|rate| gauge(&metrics::PRICE, Arc::clone(&shared), own, rate.as_usd())));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{self, Kind, Metric, key};
 use super::names::{family, label, series};
 use super::process::ExportFailure;
-use crate::ledger::{CONTEXT_BOUNDS, RUN_TOKENS_BOUNDS, DURATION_BOUNDS_MS, Outcome};
+use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, Outcome, RUN_TOKENS_BOUNDS};
 use crate::model::{Reason, RejectReason, Status, TokenKind, UsageProvenance};
 
 /// Set to write the file instead of comparing it.

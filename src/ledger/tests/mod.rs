@@ -2,7 +2,7 @@
 //!
 //! `apply`: what becomes of records, counters and series. `calls`: what runs were billed. `model`: any sequence of
 //! both. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
-//! should be. `pricing`: charges. `retention`: folding, readers, endpoints, size.
+//! should be. `pricing`: charges. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
 
 mod apply;
 mod calls;
@@ -12,6 +12,7 @@ mod open;
 mod pricing;
 mod retention;
 mod rollback;
+mod segments;
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use super::{CommandError, Environment};
 use crate::cli::ReportArgs;
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerReader, OpenOptions};
-use crate::model::UnixMs;
+use crate::model::{BudgetDefinition, UnixMs};
 use crate::serve::{Collector, PriceSettings, Signals};
 
 /// Where the numbers come from.
@@ -20,6 +20,7 @@ pub struct Source {
     prices: PriceSettings,
     /// What a ledger for the occasion is made with.
     options: OpenOptions,
+    budgets: Vec<BudgetDefinition>,
     /// The ledger is one for the occasion.
     own: Option<Own>,
 }
@@ -46,8 +47,9 @@ impl Source {
         let state_dir = config.state_dir.clone();
         let prices = PriceSettings::of(config);
         let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
+        let budgets = config.budgets.clone();
         if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, options, own: None });
+            return Ok(Self { ledger, state_dir, prices, options, budgets, own: None });
         }
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
@@ -56,6 +58,7 @@ impl Source {
             state_dir,
             prices,
             options,
+            budgets,
             own: Some(Own { folder, reader: None }),
         })
     }
@@ -68,6 +71,11 @@ impl Source {
     /// Returns whether the ledger is one for the occasion.
     pub const fn is_own(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// Returns the budgets of the configuration.
+    pub fn budgets(&self) -> &[BudgetDefinition] {
+        &self.budgets
     }
 
     /// Returns what the reader of a report is told about it.

@@ -31,8 +31,8 @@ use crate::config::GatewayLog as Setting;
 use crate::ledger::{Ledger, LedgerError, Pricing};
 use crate::model::{FileId, UnixMs};
 use crate::openclaw::{Layout, read_jobs, run_log, state_file};
-use crate::telemetry::PriceState;
 use crate::price::PriceBook;
+use crate::telemetry::PriceState;
 
 pub use gateway_log::gateway_log_place;
 pub use health::{SOURCES, SourceHealth};

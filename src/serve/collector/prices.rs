@@ -11,8 +11,8 @@ use super::{Stamp, stamp_of};
 use crate::config::Config;
 use crate::ledger::Pricing;
 use crate::model::{
-    Billing, Charge, ContextWindow, Cost, CostProvenance, PriceAlias, PriceEntry, PriceSource, Priceable,
-    PerMillion, Rates, TokenKind, UnixMs,
+    Billing, Charge, ContextWindow, Cost, CostProvenance, PerMillion, PriceAlias, PriceEntry, PriceSource,
+    Priceable, Rates, TokenKind, UnixMs,
 };
 use crate::openclaw::{
     BillingDefaults, FoundPrices, ProviderFacts, agent_model_files, read_agent_prices, read_config_prices,
