@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 use crate::config::Overrides;
 
 /// What rows can be made by.
-pub const BY: [&str; 8] = ["job", "model", "provider", "agent", "status", "day", "week", "month"];
+pub const BY: [&str; 9] = ["job", "model", "provider", "agent", "gateway", "status", "day", "week", "month"];
 /// What rows can be sorted by.
 pub const SORT: [&str; 7] = ["cost", "tokens", "runs", "errors", "duration", "last", "name"];
 /// How a report can be written.
@@ -55,6 +55,9 @@ pub struct ReportArgs {
     /// Only these providers
     #[arg(long, value_name = "PATTERN")]
     pub provider: Vec<String>,
+    /// Only these gateways
+    #[arg(long, value_name = "PATTERN")]
+    pub gateway: Vec<String>,
     /// Hold it against the window before, of the same length
     #[arg(long)]
     pub compare: bool,

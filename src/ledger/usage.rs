@@ -96,6 +96,8 @@ pub struct FoldedRuns {
 pub struct UsageReader<'a> {
     reader: &'a LedgerReader,
     transaction: Transaction<'a>,
+    /// The gateway that the ledger belongs to.
+    pub gateway: String,
     /// All jobs.
     pub jobs: Vec<UsedJob>,
     /// All sets of labels.
@@ -147,7 +149,8 @@ impl LedgerReader {
         let labels = rows.collect::<Result<_, _>>()?;
         drop(statement);
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
-        Ok(UsageReader { reader: self, transaction, jobs, labels, folded_before })
+        let gateway = meta(&transaction, "gateway")?.unwrap_or_default();
+        Ok(UsageReader { reader: self, transaction, gateway, jobs, labels, folded_before })
     }
 }
 

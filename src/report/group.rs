@@ -20,6 +20,8 @@ pub enum Dimension {
     Provider,
     /// The agent.
     Agent,
+    /// The gateway.
+    Gateway,
     /// How the run ended.
     Status,
     /// The local day.
@@ -34,11 +36,12 @@ pub enum Dimension {
 
 impl Dimension {
     /// Those that a report can be grouped by, with their names.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("job", Self::Job),
         ("model", Self::Model),
         ("provider", Self::Provider),
         ("agent", Self::Agent),
+        ("gateway", Self::Gateway),
         ("status", Self::Status),
         ("day", Self::Day),
         ("week", Self::Week),
@@ -65,6 +68,7 @@ impl Dimension {
             Self::Model => &["model"],
             Self::Provider => &["provider"],
             Self::Agent => &["agent"],
+            Self::Gateway => &["gateway"],
             Self::Status => &["status"],
             Self::Day => &["day"],
             Self::Week => &["week"],
@@ -138,6 +142,8 @@ struct LabelIds {
 
 /// The texts of a ledger, and a number for each.
 pub(super) struct Names {
+    /// The gateway, of which a ledger has one.
+    pub gateway: String,
     texts: Vec<String>,
     labels: Vec<LabelIds>,
     /// Id and name of each job: those of the ledger, then what folded runs are labelled with.
@@ -174,7 +180,7 @@ impl Names {
                 model: number(&set.model),
             });
         }
-        Self { texts, labels, jobs }
+        Self { gateway: usage.gateway.clone(), texts, labels, jobs }
     }
 
     fn job_of_labels(&self, labels: usize) -> usize {
@@ -240,6 +246,7 @@ impl<'a> Grouping<'a> {
                 Dimension::Model => key.push(labels.map_or(-1, |ids| ids.model)),
                 Dimension::Provider => key.push(labels.map_or(-1, |ids| ids.provider)),
                 Dimension::Agent => key.push(labels.map_or(-1, |ids| ids.agent)),
+                Dimension::Gateway => key.push(0),
                 Dimension::Status => key.push(place.status as i64),
                 Dimension::Day | Dimension::Week | Dimension::Month => {
                     key.push(periods.as_mut().map_or(0, |periods| periods.start(place.at)));
@@ -260,6 +267,7 @@ impl<'a> Grouping<'a> {
             match dimension {
                 Dimension::Job => cells.extend(self.names.job_cells(first.job)),
                 Dimension::Model | Dimension::Provider | Dimension::Agent => cells.push(text(*id)),
+                Dimension::Gateway => cells.push(Cell::of(&self.names.gateway)),
                 Dimension::Status => cells.push(Cell::of(first.status.as_str())),
                 Dimension::Day | Dimension::Week | Dimension::Month => cells.push(start(periods, *id)),
                 Dimension::Run => {

@@ -20,6 +20,8 @@ pub struct Selection {
     pub models: Vec<Pattern>,
     /// Providers.
     pub providers: Vec<Pattern>,
+    /// Gateways.
+    pub gateways: Vec<Pattern>,
 }
 
 /// What the first rows have the most of.

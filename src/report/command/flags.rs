@@ -108,6 +108,7 @@ pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, Repor
             agents: patterns(&args.agent),
             models: patterns(&args.model),
             providers: patterns(&args.provider),
+            gateways: patterns(&args.gateway),
         },
         sort: args.sort.as_deref().and_then(Sort::of),
         top: args

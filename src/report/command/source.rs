@@ -23,6 +23,8 @@ pub struct Source {
     ledger: PathBuf,
     state_dir: PathBuf,
     prices: PriceSettings,
+    /// The gateway's name, if it was given.
+    gateway: Option<String>,
     /// The ledger is one for the occasion.
     own: Option<Own>,
 }
@@ -48,8 +50,9 @@ impl Source {
         let ledger = config.ledger.path.clone();
         let state_dir = config.state_dir.clone();
         let prices = PriceSettings::of(config);
+        let gateway = config.gateway.clone();
         if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, own: None });
+            return Ok(Self { ledger, state_dir, prices, gateway, own: None });
         }
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
@@ -57,6 +60,7 @@ impl Source {
             ledger: folder.path().join("ledger.sqlite"),
             state_dir,
             prices,
+            gateway,
             own: Some(Own { folder, reader: None }),
         })
     }
@@ -87,6 +91,7 @@ impl Source {
     ) -> Result<(), CommandError> {
         let Some(own) = &mut self.own else { return Ok(()) };
         let (ledger, state_dir, prices) = (self.ledger.clone(), self.state_dir.clone(), self.prices.clone());
+        let gateway = self.gateway.clone();
         let (home, now) = (environment.home.clone(), environment.clock.now());
         let reader = own.reader.take();
         let (sender, mut done) = oneshot::channel();
@@ -94,7 +99,7 @@ impl Source {
         std::thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
-                let read = read(reader, &ledger, (&state_dir, home, prices), now);
+                let read = read(reader, (&ledger, gateway), (&state_dir, home, prices), now);
                 // Whoever waited may have been interrupted.
                 _ = sender.send(read);
             })
@@ -129,7 +134,7 @@ impl Source {
 /// Reads everything that is new. Returns the reader, and what else somebody should know.
 fn read(
     reader: Option<Box<Reader>>,
-    path: &Path,
+    (path, gateway): (&Path, Option<String>),
     (state_dir, home, prices): (&Path, Option<PathBuf>, PriceSettings),
     now: UnixMs,
 ) -> Result<(Box<Reader>, Option<String>), CommandError> {
@@ -138,7 +143,7 @@ fn read(
     let mut reader = match reader {
         Some(reader) => reader,
         None => {
-            let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
+            let options = OpenOptions { gateway, max_jobs: usize::MAX, full_sync: false };
             let ledger = Ledger::open(path, &options, now)?.ledger;
             Box::new(Reader { ledger, collector: Collector::new(state_dir, home).with_prices(prices) })
         }
