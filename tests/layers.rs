@@ -32,7 +32,7 @@ const EVERYTHING: &[&str] = &[
     "telemetry",
 ];
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -71,6 +71,11 @@ const RULES: [Rule; 19] = [
         "report/tests",
         &["cli", "config", "ledger", "model", "page", "price"],
         "they hold the flags' words against what a report knows",
+    ),
+    (
+        "report/fleet",
+        &["ledger", "model", "page", "price", "telemetry"],
+        "what is asked of a server are the metrics of the catalogue, by the names that it gives them",
     ),
     ("report/command", EVERYTHING, "the command reads what there is and minds the terminal"),
     ("serve", EVERYTHING, "the wiring"),

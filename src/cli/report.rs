@@ -12,6 +12,9 @@ pub const SORT: [&str; 7] = ["cost", "tokens", "runs", "errors", "duration", "la
 /// How a report can be written.
 pub const FORMAT: [&str; 4] = ["table", "json", "csv", "markdown"];
 
+/// Over the flags of a server that is asked.
+const SERVER: &str = "All gateways, out of a Prometheus";
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   openclaw-usage report
@@ -20,6 +23,7 @@ Examples:
   openclaw-usage report --job 'daily*' --since 7d --compare
   openclaw-usage report --since yesterday --runs --format csv
   openclaw-usage report --since today --fail-over 5
+  openclaw-usage report --prometheus http://127.0.0.1:9090 --by gateway,job --since 7d
 
 Times are `now`, `today`, `yesterday`, 7d (back from now), 2026-02-01, 2026-02-01T08:00 (both local), RFC 3339, \
 or milliseconds since 1970; a window ends before --until. Without a ledger, or with --state-dir alone, the state \
@@ -91,6 +95,24 @@ pub struct ReportArgs {
     /// The same for the gateway's profile, ~/.openclaw-NAME
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Ask this Prometheus (or Mimir, Thanos, VictoriaMetrics) about all gateways that push to it
+    #[arg(long, value_name = "URL", help_heading = SERVER)]
+    pub prometheus: Option<String>,
+    /// The label `job` of the series [default: service_name of the configuration, else openclaw-usage]
+    #[arg(long, value_name = "NAME", requires = "prometheus", help_heading = SERVER)]
+    pub service_name: Option<String>,
+    /// File with headers of every request, a line `Name: value` each, such as credentials
+    #[arg(long, value_name = "FILE", requires = "prometheus", help_heading = SERVER)]
+    pub header_file: Option<String>,
+    /// PEM file with the certificate authorities to trust [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "prometheus", help_heading = SERVER)]
+    pub ca_file: Option<String>,
+    /// PEM file with the client certificate to show
+    #[arg(long, value_name = "FILE", requires = "client_key_file", requires = "prometheus", help_heading = SERVER)]
+    pub client_cert_file: Option<String>,
+    /// PEM file with its private key
+    #[arg(long, value_name = "FILE", requires = "client_cert_file", help_heading = SERVER)]
+    pub client_key_file: Option<String>,
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,

@@ -83,7 +83,7 @@ impl Dimension {
         self.period().is_some()
     }
 
-    const fn period(self) -> Option<Period> {
+    pub(super) const fn period(self) -> Option<Period> {
         match self {
             Self::Day => Some(Period::Day),
             Self::Week => Some(Period::Week),
@@ -284,7 +284,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// Periods of one kind in one zone, each found once.
-struct Periods {
+pub(super) struct Periods {
     period: Period,
     zone: Zone,
     clock: BudgetClock,
@@ -294,7 +294,7 @@ struct Periods {
 }
 
 impl Periods {
-    fn new(period: Period, zone: &Zone) -> Result<Self, ReportError> {
+    pub fn new(period: Period, zone: &Zone) -> Result<Self, ReportError> {
         let clock = BudgetClock::new(period, zone.name()).map_err(|_| ReportError::Flag {
             flag: "--tz",
             value: zone.name().to_owned(),
@@ -305,8 +305,13 @@ impl Periods {
 
     /// Returns the first millisecond of the period that a time lies in.
     fn start(&mut self, at: UnixMs) -> i64 {
+        self.bounds(at).0
+    }
+
+    /// Returns the first millisecond of the period that a time lies in, and the first after it.
+    pub fn bounds(&mut self, at: UnixMs) -> (i64, i64) {
         if (self.last.0..self.last.1).contains(&at.0) {
-            return self.last.0;
+            return self.last;
         }
         let known = self.known.range(..=at.0).next_back().filter(|(_, end)| at.0 < **end);
         self.last = match known {
@@ -319,10 +324,11 @@ impl Periods {
                 found
             }
         };
-        self.last.0
+        self.last
     }
 
-    fn label(&self, start: UnixMs) -> String {
+    /// Returns what the period that begins then is called.
+    pub fn label(&self, start: UnixMs) -> String {
         match self.period {
             Period::Day => self.zone.show(start, "%Y-%m-%d"),
             Period::Month => self.zone.show(start, "%Y-%m"),

@@ -13,6 +13,7 @@ mod compat;
 mod csv;
 mod durations;
 mod figures;
+mod fleet;
 mod group;
 mod json;
 mod markdown;
@@ -27,6 +28,10 @@ use crate::ledger::LedgerError;
 
 pub use compat::compat;
 pub use csv::csv;
+pub use fleet::{
+    Answer, Family, Gathering, Identity, Question, Refusal, Sample, Span, count as whole_count, discovery,
+    fallen, fleet_report, identify, pieces, questions, read as read_answer, seen_late,
+};
 pub use group::{Cell, Dimension};
 pub use json::{SCHEMA, json};
 pub use markdown::markdown;

@@ -113,6 +113,10 @@ pub struct Report {
     pub previous_totals: Option<Sums>,
     /// Models with tokens and without a price, with the number of runs that used them, most first.
     pub unpriced: Vec<(String, u64)>,
+    /// What else has to be said about the numbers.
+    pub notes: Vec<String>,
+    /// The numbers come from counters and not from runs.
+    pub of_counters: bool,
 }
 
 /// Answers a question.
@@ -162,11 +166,13 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
         totals,
         previous_totals,
         unpriced,
+        notes: Vec::new(),
+        of_counters: false,
     })
 }
 
 /// Returns the window of the same length that ends where this one begins.
-fn before(window: Window) -> Window {
+pub(super) fn before(window: Window) -> Window {
     let length = window.until.since(window.since);
     Window { since: window.since.plus(-length), until: window.since }
 }
@@ -199,7 +205,7 @@ fn rows(mut now: Tally, previous: Option<Tally>, grouping: &Grouping<'_>) -> Vec
 }
 
 /// Returns which of two rows comes first.
-fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
+pub(super) fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
     let sort = match (query.sort, query.by.as_slice()) {
         (Some(sort), _) => sort,
         (None, [Dimension::Run]) => Sort::Last,

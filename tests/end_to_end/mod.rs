@@ -2,6 +2,7 @@
 
 mod collector;
 mod costs;
+mod fleet;
 mod kills;
 mod names;
 mod outage;

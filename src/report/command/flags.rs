@@ -75,6 +75,26 @@ pub fn fail_over(args: &ReportArgs) -> Result<Option<NanoUsd>, ReportError> {
     args.fail_over.as_ref().map(amount).transpose()
 }
 
+/// Returns what of a question a server cannot answer.
+pub fn for_server(args: &ReportArgs) -> Result<(), ReportError> {
+    let clash = |clash: bool, why: &'static str| if clash { Err(ReportError::Flags(why)) } else { Ok(()) };
+    clash(
+        args.ledger.is_some() || args.state_dir.is_some() || args.profile.is_some(),
+        "--prometheus asks a server, --ledger, --state-dir and --profile name what lies here; leave out either",
+    )?;
+    clash(
+        args.runs,
+        "a Prometheus knows no single runs; leave out --runs, or ask the gateway's own ledger with --ledger",
+    )?;
+    clash(args.compat.compat, "--compat prints what lies here; leave it out, or --prometheus")?;
+    let by = |name: &str| args.by.iter().any(|by| by == name);
+    clash(
+        args.sort.as_deref() == Some("last") && (by("model") || by("provider") || by("status")),
+        "a Prometheus tells last runs by job, agent and gateway only; leave out --sort last, or model, provider and \
+         status of --by",
+    )
+}
+
 /// Returns the question.
 pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, ReportError> {
     if args.watch && args.format != "table" {

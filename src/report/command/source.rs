@@ -47,21 +47,31 @@ impl Source {
             || args.profile.is_some()
             || args.compat.runs_dir.is_some()
             || args.compat.store.is_some();
-        let ledger = config.ledger.path.clone();
-        let state_dir = config.state_dir.clone();
-        let prices = PriceSettings::of(config);
-        let gateway = config.gateway.clone();
-        if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, gateway, own: None });
+        if args.ledger.is_some() || !named && config.ledger.path.exists() {
+            return Ok(Self::of_ledger(config));
         }
+        Self::of_files(config)
+    }
+
+    /// Returns the ledger of the configuration.
+    pub fn of_ledger(config: &Config) -> Self {
+        Self {
+            ledger: config.ledger.path.clone(),
+            state_dir: config.state_dir.clone(),
+            prices: PriceSettings::of(config),
+            gateway: config.gateway.clone(),
+            own: None,
+        }
+    }
+
+    /// Returns the state directory of the configuration.
+    pub fn of_files(config: &Config) -> Result<Self, CommandError> {
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
         Ok(Self {
             ledger: folder.path().join("ledger.sqlite"),
-            state_dir,
-            prices,
-            gateway,
             own: Some(Own { folder, reader: None }),
+            ..Self::of_ledger(config)
         })
     }
 
