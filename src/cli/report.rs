@@ -24,13 +24,14 @@ Examples:
   openclaw-usage report --since yesterday --runs --format csv
   openclaw-usage report --since today --fail-over 5
   openclaw-usage report --prometheus http://127.0.0.1:9090 --by gateway,job --since 7d
+  openclaw-usage report --reconcile --since 7d --prometheus http://127.0.0.1:9090
 
 Times are `now`, `today`, `yesterday`, 7d (back from now), 2026-02-01, 2026-02-01T08:00 (both local), RFC 3339, \
 or milliseconds since 1970; a window ends before --until. Without a ledger, or with --state-dir alone, the state \
 directory itself is read. A cost of which a part is not known has a ≥ in front; ok/er/sk counts runs that \
 succeeded, failed and were skipped, and the trend is of dollars, or of tokens where no price is known.
 
-Exit status: 0 all well, 1 nothing could be read, 3 more than --fail-over, 64 bad usage or configuration.";
+Exit status: 0 all well, 1 nothing could be read or --reconcile found a difference, 3 more than --fail-over, 64 bad usage or configuration.";
 
 /// Flags of `report`.
 #[derive(Clone, Debug, Default, Args)]
@@ -83,6 +84,9 @@ pub struct ReportArgs {
     /// Draw the table anew every two seconds, until Ctrl-C
     #[arg(long, conflicts_with_all = ["json", "compat", "fail_over"])]
     pub watch: bool,
+    /// Hold the ledger against the state directory and, with --prometheus, a server; exit with 1 if they differ
+    #[arg(long, conflicts_with_all = ["by", "job", "agent", "model", "provider", "gateway", "compare", "sort", "top", "runs", "watch", "fail_over", "compat"])]
+    pub reconcile: bool,
     /// Exit with 3 if the window cost more than this
     #[arg(long, value_name = "USD")]
     pub fail_over: Option<String>,

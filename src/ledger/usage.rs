@@ -8,7 +8,7 @@ use rusqlite::{Row, Rows, Transaction, params};
 use super::read::LedgerReader;
 use super::rows::Calls;
 use super::store::{count, meta, pack_at, unpack_at, unpack_facts, usage};
-use super::{Labels, LedgerError, schema};
+use super::{Labels, LedgerError, Series, schema};
 use crate::model::{
     Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
@@ -155,6 +155,14 @@ impl LedgerReader {
 }
 
 impl UsageReader<'_> {
+    /// Returns all exported series.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn series(&self) -> Result<Vec<Series>, LedgerError> {
+        super::store::series(&self.transaction).map_err(|error| LedgerError::of(self.reader.path(), error))
+    }
+
     /// Hands out every run of a window whose job is wanted, job by job, each job's in the order of time.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! uses, so that the numbers are the same. Invariant: neither the ledger nor the state directory is written to.
 
 mod flags;
+mod reconcile;
 mod server;
 mod source;
 
@@ -25,6 +26,8 @@ pub use server::ServerError;
 
 /// Exit status of a window that cost more than `--fail-over`.
 pub const EXIT_OVER: u8 = 3;
+/// Exit status of a reconciliation that found differences.
+const EXIT_DIFFERENT: u8 = 1;
 /// How often `--watch` draws.
 const REDRAW: Duration = Duration::from_secs(2);
 
@@ -121,6 +124,9 @@ pub async fn run(
     let limit = flags::fail_over(args)?;
     // A mistyped flag is said before anything is read.
     flags::query(args, &zone, environment.clock.now())?;
+    if args.reconcile {
+        return reconcile::reconcile(args, &zone, config, environment).await;
+    }
     let mut origin = Origin::choose(args, config)?;
     if args.watch {
         return watch(args, &zone, &mut origin, environment).await;

@@ -18,6 +18,7 @@ mod group;
 mod json;
 mod markdown;
 mod query;
+mod reconcile;
 mod sums;
 mod table;
 mod tally;
@@ -36,6 +37,11 @@ pub use group::{Cell, Dimension};
 pub use json::{SCHEMA, json};
 pub use markdown::markdown;
 pub use query::{Query, Report, Row, Selection, Sort, report};
+pub use reconcile::{
+    Against, Comparison, Counter, Counters, CountersOf, Difference, Figures, RECONCILE_SCHEMA, Reason,
+    Reconciliation, against_counters, against_sources, counter_questions, reconciliation_json,
+    reconciliation_table,
+};
 pub use sums::{Known, RunCounts, Sums, TREND};
 pub use table::{Terminal, table};
 pub use window::{Zone, instant};

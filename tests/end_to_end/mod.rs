@@ -6,6 +6,7 @@ mod fleet;
 mod kills;
 mod names;
 mod outage;
+mod reconcile;
 mod restarts;
 
 use crate::common::real_time::{now_ms, until};

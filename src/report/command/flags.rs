@@ -95,6 +95,20 @@ pub fn for_server(args: &ReportArgs) -> Result<(), ReportError> {
     )
 }
 
+/// Returns what does not go with a reconciliation.
+pub fn for_reconciliation(args: &ReportArgs) -> Result<(), ReportError> {
+    if matches!(args.format.as_str(), "csv" | "markdown") {
+        return Err(ReportError::Flags(
+            "--reconcile is written as a table or JSON; leave out --format, or --reconcile",
+        ));
+    }
+    if args.prometheus.is_some() && args.until.is_some() {
+        let clash = "a ledger knows its counters as they are now; leave out --until, or --prometheus";
+        return Err(ReportError::Flags(clash));
+    }
+    Ok(())
+}
+
 /// Returns the question.
 pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, ReportError> {
     if args.watch && args.format != "table" {

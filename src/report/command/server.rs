@@ -107,6 +107,11 @@ impl Server {
         format!("out of {}", self.shown)
     }
 
+    /// Returns its URL as a person may see it.
+    pub fn address(&self) -> String {
+        self.shown.clone()
+    }
+
     /// Evaluates an expression at a time in seconds since 1970.
     pub async fn ask(
         &mut self,
@@ -138,6 +143,11 @@ impl Server {
             };
             ServerError::Nothing { server: self.shown.clone(), service: self.service.clone(), others }
         })
+    }
+
+    /// Returns the name of the service, which is the label `job`.
+    pub fn service(&self) -> &str {
+        &self.service
     }
 
     /// Returns the answer to a question about a fleet.
