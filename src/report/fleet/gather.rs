@@ -105,9 +105,7 @@ impl<'a> Gathering<'a> {
                 self.totals.unpriced_tokens += tokens;
                 let model = sample.label(&label(key::MODEL)).unwrap_or_default().to_owned();
                 *self.unpriced.entry(model).or_default() += tokens;
-                if !by_status {
-                    self.group(sample, periods, Status::Ok).unpriced_tokens += tokens;
-                }
+                self.group(sample, periods, Status::Ok).unpriced_tokens += tokens;
             }
             Family::Unpriced => {}
             Family::LowerBound => self.add_lower_bound(sample, periods, cost),
@@ -262,7 +260,7 @@ fn own_notes(now: &Gathering<'_>) -> Vec<String> {
         notes.push(tokens_unpriced(now.totals.unpriced_tokens, &models));
     }
     if now.query.by.contains(&Dimension::Status) {
-        notes.push("Tokens and dollars of all runs that did not fail stand under ok.".to_owned());
+        notes.push("Tokens and dollars of all runs that did not fail, and all tokens without a price, stand under ok.".to_owned());
     }
     if now.totals.lower_bound.0 == 0 && !told_lower_bound(&now.query.selection) {
         notes.push("Which costs are lower bounds is told without filters only.".to_owned());
