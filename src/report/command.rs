@@ -150,7 +150,7 @@ enum Origin {
     /// A ledger, or a state directory that is read into one.
     Here(Source),
     /// A server that gateways push to.
-    There(Server),
+    There(Box<Server>),
 }
 
 impl Origin {
@@ -158,7 +158,7 @@ impl Origin {
         Ok(match &args.prometheus {
             Some(url) => {
                 flags::for_server(args)?;
-                Self::There(Server::new(url, args, config)?)
+                Self::There(Box::new(Server::new(url, args, config)?))
             }
             None => Self::Here(Source::choose(args, config)?),
         })

@@ -105,7 +105,8 @@ fn a_server_s_counters_are_divided_into_reasons() {
     let ours = ledger(vec![run("job", 30, 100), run("job", 60, 100)]);
     let whole = [200, 40, 2];
     // Values of last, before and first, under which gateway, and why that differs.
-    let cases: [(&str, [[u64; 3]; 3], Vec<Reason>); 7] = [
+    type Case = (&'static str, [[u64; 3]; 3], Vec<Reason>);
+    let cases: [Case; 7] = [
         ("office", [whole, [0; 3], [0; 3]], vec![]),
         ("office", [[100, 20, 1], [0; 3], [0; 3]], vec![Reason::NotYetPushed(120)]),
         ("office", [whole, [0; 3], [100, 20, 1]], vec![Reason::SeenLate(120)]),
