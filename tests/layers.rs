@@ -32,7 +32,7 @@ const EVERYTHING: &[&str] = &[
     "telemetry",
 ];
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 22] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -76,6 +76,16 @@ const RULES: [Rule; 20] = [
         "report/export",
         &["ledger", "model", "telemetry"],
         "rows and counters follow from a ledger; of metrics it asks under which names they go",
+    ),
+    (
+        "report/fleet",
+        &["ledger", "model", "page", "price", "telemetry"],
+        "what is asked of a server are the metrics of the catalogue, by the names that it gives them",
+    ),
+    (
+        "report/reconcile",
+        &["ledger", "model", "page", "telemetry"],
+        "what is compared are ledgers and counters, wherever they come from",
     ),
     ("report/command", EVERYTHING, "the command reads what there is and minds the terminal"),
     ("serve", EVERYTHING, "the wiring"),

@@ -66,7 +66,7 @@ fn ledger_and_state_directory_say_the_same_and_no_more_than_was_counted() {
         let fixture = Fixture::unpack(name);
         let (ledger, summary) = counted(&fixture);
         let window = ["--since", "0", "--until", "2027-01-01", "--format", "json"];
-        for by in ["job", "model,provider", "agent,status", "day", "week,job", "month"] {
+        for by in ["job", "model,provider", "gateway,agent,status", "day", "week,job", "month"] {
             let ask = |source: &[&str]| {
                 let arguments = [source, &window, &["--by", by]].concat();
                 let text = stdout(&report(&fixture.path(""), &arguments));
@@ -130,7 +130,7 @@ fn json_has_the_shape_of_its_schema() {
     let fixture = Fixture::unpack("2026.5.28");
     for arguments in [
         &["--json"][..],
-        &["--json", "--by", "job,model,provider,agent,status,day,week,month"],
+        &["--json", "--by", "job,model,provider,agent,gateway,status,day,week,month"],
         &["--json", "--compare"],
         &["--json", "--runs"],
         &["--json", "--job", "no such job"],
@@ -298,7 +298,7 @@ fn flags_say_what_they_take() {
     for (arguments, said) in [
         (
             &["--by", "jobs"][..],
-            "'--by <WHAT>' [possible values: job, model, provider, agent, status, day, week, month]",
+            "'--by <WHAT>' [possible values: job, model, provider, agent, gateway, status, day, week, month]",
         ),
         (&["--format", "xml"], "'--format <FORMAT>' [possible values: table, json, csv, markdown]"),
         (&["--sort", "age"], "'--sort <WHAT>' [possible values: cost, tokens,"),

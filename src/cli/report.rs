@@ -6,11 +6,14 @@ use clap::{ArgAction, Args};
 use crate::config::Overrides;
 
 /// What rows can be made by.
-pub const BY: [&str; 8] = ["job", "model", "provider", "agent", "status", "day", "week", "month"];
+pub const BY: [&str; 9] = ["job", "model", "provider", "agent", "gateway", "status", "day", "week", "month"];
 /// What rows can be sorted by.
 pub const SORT: [&str; 7] = ["cost", "tokens", "runs", "errors", "duration", "last", "name"];
 /// How a report can be written.
 pub const FORMAT: [&str; 4] = ["table", "json", "csv", "markdown"];
+
+/// Over the flags of a server that is asked.
+const SERVER: &str = "All gateways, out of a Prometheus";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -20,13 +23,15 @@ Examples:
   openclaw-usage report --job 'daily*' --since 7d --compare
   openclaw-usage report --since yesterday --runs --format csv
   openclaw-usage report --since today --fail-over 5
+  openclaw-usage report --prometheus http://127.0.0.1:9090 --by gateway,job --since 7d
+  openclaw-usage report --reconcile --since 7d --prometheus http://127.0.0.1:9090
 
 Times are `now`, `today`, `yesterday`, 7d (back from now), 2026-02-01, 2026-02-01T08:00 (both local), RFC 3339, \
 or milliseconds since 1970; a window ends before --until. Without a ledger, or with --state-dir alone, the state \
 directory itself is read. A cost of which a part is not known has a ≥ in front; ok/er/sk counts runs that \
 succeeded, failed and were skipped, and the trend is of dollars, or of tokens where no price is known.
 
-Exit status: 0 all well, 1 nothing could be read, 3 more than --fail-over, 64 bad usage or configuration.";
+Exit status: 0 all well, 1 nothing could be read or --reconcile found a difference, 3 more than --fail-over, 64 bad usage or configuration.";
 
 /// Flags of `report`.
 #[derive(Clone, Debug, Default, Args)]
@@ -55,6 +60,9 @@ pub struct ReportArgs {
     /// Only these providers
     #[arg(long, value_name = "PATTERN")]
     pub provider: Vec<String>,
+    /// Only these gateways
+    #[arg(long, value_name = "PATTERN")]
+    pub gateway: Vec<String>,
     /// Hold it against the window before, of the same length
     #[arg(long)]
     pub compare: bool,
@@ -76,6 +84,9 @@ pub struct ReportArgs {
     /// Draw the table anew every two seconds, until Ctrl-C
     #[arg(long, conflicts_with_all = ["json", "compat", "fail_over"])]
     pub watch: bool,
+    /// Hold the ledger against the state directory and, with --prometheus, a server; exit with 1 if they differ
+    #[arg(long, conflicts_with_all = ["by", "job", "agent", "model", "provider", "gateway", "compare", "sort", "top", "runs", "watch", "fail_over", "compat"])]
+    pub reconcile: bool,
     /// Exit with 3 if the window cost more than this
     #[arg(long, value_name = "USD")]
     pub fail_over: Option<String>,
@@ -88,6 +99,24 @@ pub struct ReportArgs {
     /// The same for the gateway's profile, ~/.openclaw-NAME
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Ask this Prometheus (or Mimir, Thanos, VictoriaMetrics) about all gateways that push to it
+    #[arg(long, value_name = "URL", help_heading = SERVER)]
+    pub prometheus: Option<String>,
+    /// The label `job` of the series [default: service_name of the configuration, else openclaw-usage]
+    #[arg(long, value_name = "NAME", requires = "prometheus", help_heading = SERVER)]
+    pub service_name: Option<String>,
+    /// File with headers of every request, a line `Name: value` each, such as credentials
+    #[arg(long, value_name = "FILE", requires = "prometheus", help_heading = SERVER)]
+    pub header_file: Option<String>,
+    /// PEM file with the certificate authorities to trust [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "prometheus", help_heading = SERVER)]
+    pub ca_file: Option<String>,
+    /// PEM file with the client certificate to show
+    #[arg(long, value_name = "FILE", requires = "client_key_file", requires = "prometheus", help_heading = SERVER)]
+    pub client_cert_file: Option<String>,
+    /// PEM file with its private key
+    #[arg(long, value_name = "FILE", requires = "client_cert_file", help_heading = SERVER)]
+    pub client_key_file: Option<String>,
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod money;
 mod otlp;
+mod query;
 mod resolve;
 mod secret;
 mod tables;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use env::Environment;
 pub use error::{ConfigError, Origin};
+pub use query::{QueryEndpoint, QueryFlags, query_endpoint};
 pub use resolve::{FileText, Inputs, Overrides, load, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{

@@ -102,18 +102,21 @@ impl HttpClient {
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
-        let body = read(response.into_body()).await.map_err(|error| NetworkError::of(&error, &self.peer))?;
+        let body = read(response.into_body(), BODY_MAX)
+            .await
+            .map_err(|error| NetworkError::of(&error, &self.peer))?;
         Ok(Answer { status, retry_after, body })
     }
 }
 
-async fn read(mut incoming: Incoming) -> Result<Vec<u8>, hyper::Error> {
+/// Returns the first `max` bytes of a body.
+pub(super) async fn read(mut incoming: Incoming, max: usize) -> Result<Vec<u8>, hyper::Error> {
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        let room = BODY_MAX - body.len();
+        let room = max - body.len();
         body.extend_from_slice(&data[..data.len().min(room)]);
-        if body.len() == BODY_MAX {
+        if body.len() == max {
             break;
         }
     }

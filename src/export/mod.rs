@@ -5,7 +5,10 @@
 //! is never sent again as it is. No value of a new series leaves before its zero point was taken and the
 //! ledger knows that. Deliberately absent: OpenTelemetry's SDK, proxies, redirects, and wall clocks other
 //! than the one in [`Feed`].
+//!
+//! Beside them stands [`QueryClient`], which asks a server what it holds, by the same TLS and the same rules.
 
+mod ask;
 pub mod backoff;
 mod bisect;
 mod connect;
@@ -24,6 +27,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{ANSWER_MAX, QueryClient};
 pub use connect::{SetupError, TlsFiles};
 pub use endpoint::run;
 pub use error::{NetworkError, TlsProblem};

@@ -222,7 +222,7 @@ pub fn save_labels(connection: &Connection, at: usize, labels: &Labels) -> rusql
     Ok(())
 }
 
-fn series(connection: &Connection) -> rusqlite::Result<Vec<Series>> {
+pub fn series(connection: &Connection) -> rusqlite::Result<Vec<Series>> {
     let mut histograms: HashMap<i64, Box<Histogram>> = HashMap::new();
     let mut statement = connection.prepare("SELECT seq, buckets FROM histogram")?;
     let mut rows = statement.query([])?;

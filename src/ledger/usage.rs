@@ -11,7 +11,7 @@ use super::rows::index;
 use super::segments::{Key, Segment};
 use super::store::{count, meta, pack_at, unpack_facts};
 use super::used::UsedRows;
-use super::{Labels, LedgerError, schema};
+use super::{Labels, LedgerError, Series, schema};
 use crate::model::{
     Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
@@ -174,6 +174,14 @@ impl LedgerReader {
 }
 
 impl UsageReader<'_> {
+    /// Returns all exported series.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn series(&self) -> Result<Vec<Series>, LedgerError> {
+        super::store::series(&self.transaction).map_err(|error| LedgerError::of(self.reader.path(), error))
+    }
+
     /// Hands out every run of a window whose job is wanted, job by job, each job's in the order of time.
     ///
     /// # Errors

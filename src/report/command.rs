@@ -5,6 +5,8 @@
 
 pub mod export;
 mod flags;
+mod reconcile;
+mod server;
 mod source;
 mod wait;
 
@@ -12,6 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::server::Server;
 use self::source::Source;
 use super::export::ExportError;
 use super::{Report, ReportError, Terminal, Zone, budgets, compat, csv, json, markdown, report, table};
@@ -22,9 +25,12 @@ use crate::ledger::{LedgerError, LedgerReader};
 use crate::serve::Signals;
 
 pub use flags::overrides;
+pub use server::ServerError;
 
 /// Exit status of a window that cost more than `--fail-over`.
 pub const EXIT_OVER: u8 = 3;
+/// Exit status of a reconciliation that found differences.
+const EXIT_DIFFERENT: u8 = 1;
 /// How often `--watch` draws.
 const REDRAW: Duration = Duration::from_secs(2);
 
@@ -57,6 +63,9 @@ pub enum CommandError {
     /// A writer began with a ledger that was at rest.
     #[error("`serve` was started on the ledger while it was exported; export it again")]
     Overtaken,
+    /// A server that is asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// Ctrl-C.
     #[error("interrupted; nothing was changed")]
     Interrupted,
@@ -127,14 +136,16 @@ pub async fn run(
     let limit = flags::fail_over(args)?;
     // A mistyped flag is said before anything is read.
     flags::query(args, &zone, environment.clock.now())?;
-    let mut source = Source::choose(args, config)?;
+    if args.reconcile {
+        return reconcile::reconcile(args, &zone, config, environment).await;
+    }
+    let mut origin = Origin::choose(args, config)?;
     if args.watch {
-        return watch(args, &zone, &mut source, environment).await;
+        return watch(args, &zone, &mut origin, environment).await;
     }
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
-    source.read(environment, &mut signals).await?;
-    let answer = ask(args, &zone, &source, environment)?;
-    let text = rendered(args, &answer, &source, environment.terminal)?;
+    let answer = origin.answer(args, &zone, environment, &mut signals).await?;
+    let text = rendered(args, &answer, &origin, environment.terminal)?;
     write(&mut environment.out, &text)?;
     Ok(match limit.filter(|limit| answer.totals.cost > *limit) {
         Some(limit) => {
@@ -146,17 +157,65 @@ pub async fn run(
     })
 }
 
+/// Who answers.
+enum Origin {
+    /// A ledger, or a state directory that is read into one.
+    Here(Source),
+    /// A server that gateways push to.
+    There(Box<Server>),
+}
+
+impl Origin {
+    fn choose(args: &ReportArgs, config: &Config) -> Result<Self, CommandError> {
+        Ok(match &args.prometheus {
+            Some(url) => {
+                flags::for_server(args)?;
+                Self::There(Box::new(Server::new(url, args, config)?))
+            }
+            None => Self::Here(Source::choose(args, config)?),
+        })
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Here(source) => source.name(),
+            Self::There(server) => server.name(),
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        args: &ReportArgs,
+        zone: &Zone,
+        environment: &Environment<'_>,
+        signals: &mut Signals,
+    ) -> Result<Report, CommandError> {
+        match self {
+            Self::Here(source) => {
+                source.read(environment, signals).await?;
+                ask(args, zone, source, environment)
+            }
+            Self::There(server) => {
+                let query = flags::query(args, zone, environment.clock.now())?;
+                tokio::select! {
+                    answer = server.report(&query, environment) => answer,
+                    _ = signals.next() => Err(CommandError::Interrupted),
+                }
+            }
+        }
+    }
+}
+
 async fn watch(
     args: &ReportArgs,
     zone: &Zone,
-    source: &mut Source,
+    origin: &mut Origin,
     environment: &mut Environment<'_>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
     loop {
-        source.read(environment, &mut signals).await?;
-        let answer = ask(args, zone, source, environment)?;
-        let text = rendered(args, &answer, source, environment.terminal)?;
+        let answer = origin.answer(args, zone, environment, &mut signals).await?;
+        let text = rendered(args, &answer, origin, environment.terminal)?;
         // Home, the page line by line over the old one, and nothing of that below: no flicker.
         let text = format!("\u{1b}[H{}\u{1b}[J", text.replace('\n', "\u{1b}[K\n"));
         if !write(&mut environment.out, &text)? {
@@ -195,19 +254,21 @@ fn ask(
 fn rendered(
     args: &ReportArgs,
     answer: &Report,
-    source: &Source,
+    origin: &Origin,
     terminal: Terminal,
 ) -> Result<String, CommandError> {
     let of = |json: serde_json::Result<String>| json.map_err(|error| CommandError::Output(error.into()));
-    if args.compat.compat {
+    if let Origin::Here(source) = origin
+        && args.compat.compat
+    {
         return of(compat(answer, &source.runs_dir(), args.json));
     }
     match args.format.as_str() {
         _ if args.json => of(json(answer)),
         "json" => of(json(answer)),
         "csv" => Ok(csv(answer)),
-        "markdown" => Ok(markdown(answer, &source.name())),
-        _ => Ok(table(answer, &source.name(), terminal)),
+        "markdown" => Ok(markdown(answer, &origin.name())),
+        _ => Ok(table(answer, &origin.name(), terminal)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::NanoUsd;
 use crate::page::printable;
 
 /// Names of the figures.
-const FIGURES: [&str; 15] = [
+const FIGURES: [&str; 16] = [
     "runs_total",
     "runs_ok",
     "runs_error",
@@ -24,6 +24,7 @@ const FIGURES: [&str; 15] = [
     "duration_p50_ms",
     "duration_p95_ms",
     "last_run_ms",
+    "unpriced_tokens",
 ];
 
 /// Returns the report as CSV.
@@ -47,7 +48,7 @@ pub fn csv(report: &Report) -> String {
     text
 }
 
-fn figures(sums: &Sums) -> [String; 15] {
+fn figures(sums: &Sums) -> [String; 16] {
     let some = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     let n = |value: u64| value.to_string();
     [
@@ -61,11 +62,12 @@ fn figures(sums: &Sums) -> [String; 15] {
         n(sums.tokens[3]),
         sums.cost.0.to_string(),
         NanoUsd(sums.cost.0).to_string(),
-        n(sums.unpriced_runs),
-        n(sums.lower_bound_runs()),
+        some((!sums.of_counters).then_some(sums.unpriced_runs)),
+        some((!sums.of_counters).then(|| sums.lower_bound_runs())),
         some(sums.duration_ms(50)),
         some(sums.duration_ms(95)),
         sums.last_run.map(|at| at.0.to_string()).unwrap_or_default(),
+        n(sums.unpriced_tokens),
     ]
 }
 

@@ -1,7 +1,10 @@
 //! Quantiles of durations in bounded memory.
 //!
 //! Up to [`EXACT`] values are kept and the quantile is one of them. Beyond that they are counted in buckets whose
-//! bounds lie less than 1/128 apart, so that a quantile is at most .8 % above the true one.
+//! bounds lie less than 1/128 apart, so that a quantile is at most .8 % above the true one. Of the buckets of a metric,
+//! which lie far apart, it is interpolated, as PromQL's `histogram_quantile` does it.
+
+use std::collections::BTreeMap;
 
 /// Most values that are kept one by one.
 const EXACT: usize = 4096;
@@ -14,6 +17,8 @@ pub(super) enum Durations {
     Exact(Vec<u32>),
     /// Counts by [`bucket`].
     Counted(Vec<u32>),
+    /// By upper bound, how many did not exceed it; `u64::MAX`: all.
+    Cumulated(BTreeMap<u64, u64>),
 }
 
 impl Default for Durations {
@@ -34,6 +39,18 @@ impl Durations {
                 *self = Self::Counted(counts);
             }
             Self::Counted(counts) => count(counts, ms),
+            // Nobody adds single runs to those of a metric.
+            Self::Cumulated(_) => {}
+        }
+    }
+
+    /// Adds so many that did not exceed a bound, of which those below lower bounds are a part.
+    pub fn add_cumulated(&mut self, bound: u64, n: u64) {
+        if !matches!(self, Self::Cumulated(_)) {
+            *self = Self::Cumulated(BTreeMap::new());
+        }
+        if let Self::Cumulated(counts) = self {
+            *counts.entry(bound).or_default() += n;
         }
     }
 
@@ -53,6 +70,7 @@ impl Durations {
                     *count = count.saturating_add(*more);
                 }
             }
+            Self::Cumulated(counts) => counts.iter().for_each(|(bound, n)| self.add_cumulated(*bound, *n)),
         }
     }
 
@@ -74,8 +92,27 @@ impl Durations {
                 })?;
                 Some(upper_bound(at))
             }
+            Self::Cumulated(counts) => interpolated(counts, percent),
         }
     }
+}
+
+/// Returns the value at that share of the bucket that holds it; above the last bound that is the bound.
+fn interpolated(counts: &BTreeMap<u64, u64>, percent: u64) -> Option<u64> {
+    let all = counts.values().copied().max().filter(|all| *all > 0)?;
+    let (mut lower, mut below) = (0, 0);
+    for (bound, n) in counts {
+        // In hundredths of a run.
+        let (rank, n) = (u128::from(all) * u128::from(percent), u128::from(*n) * 100);
+        if n >= rank {
+            let within = (rank - below, n - below);
+            let width = if *bound == u64::MAX { 0 } else { bound - lower };
+            let part = u128::from(width) * within.0 / within.1.max(1);
+            return Some(lower + u64::try_from(part).unwrap_or(0));
+        }
+        (lower, below) = (*bound, n.max(below));
+    }
+    None
 }
 
 fn count(counts: &mut Vec<u32>, ms: u32) {
@@ -147,6 +184,23 @@ mod tests {
             let mut sum = of(values(first));
             sum.absorb(&of(values(second)));
             assert_eq!(sum, of(values(first).chain(values(second))), "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn buckets_of_a_metric_are_interpolated() {
+        for (buckets, p50, p95) in [
+            (vec![], None, None),
+            (vec![(100, 0), (u64::MAX, 0)], None, None),
+            // Ten runs between 100 and 200.
+            (vec![(100, 0), (200, 10), (u64::MAX, 10)], Some(150), Some(195)),
+            (vec![(100, 5), (200, 10), (u64::MAX, 10)], Some(100), Some(190)),
+            (vec![(100, 1), (u64::MAX, 10)], Some(100), Some(100)),
+            (vec![(u64::MAX, 10)], Some(0), Some(0)),
+        ] {
+            let mut durations = Durations::default();
+            buckets.iter().for_each(|(bound, n)| durations.add_cumulated(*bound, *n));
+            assert_eq!((durations.quantile(50), durations.quantile(95)), (p50, p95), "{buckets:?}");
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Dimension {
     Provider,
     /// The agent.
     Agent,
+    /// The gateway.
+    Gateway,
     /// How the run ended.
     Status,
     /// The local day.
@@ -34,11 +36,12 @@ pub enum Dimension {
 
 impl Dimension {
     /// Those that a report can be grouped by, with their names.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("job", Self::Job),
         ("model", Self::Model),
         ("provider", Self::Provider),
         ("agent", Self::Agent),
+        ("gateway", Self::Gateway),
         ("status", Self::Status),
         ("day", Self::Day),
         ("week", Self::Week),
@@ -65,6 +68,7 @@ impl Dimension {
             Self::Model => &["model"],
             Self::Provider => &["provider"],
             Self::Agent => &["agent"],
+            Self::Gateway => &["gateway"],
             Self::Status => &["status"],
             Self::Day => &["day"],
             Self::Week => &["week"],
@@ -79,7 +83,7 @@ impl Dimension {
         self.period().is_some()
     }
 
-    const fn period(self) -> Option<Period> {
+    pub(super) const fn period(self) -> Option<Period> {
         match self {
             Self::Day => Some(Period::Day),
             Self::Week => Some(Period::Week),
@@ -138,6 +142,8 @@ struct LabelIds {
 
 /// The texts of a ledger, and a number for each.
 pub(super) struct Names {
+    /// The gateway, of which a ledger has one.
+    pub gateway: String,
     texts: Vec<String>,
     labels: Vec<LabelIds>,
     /// Id and name of each job: those of the ledger, then what folded runs are labelled with.
@@ -174,7 +180,7 @@ impl Names {
                 model: number(&set.model),
             });
         }
-        Self { texts, labels, jobs }
+        Self { gateway: usage.gateway.clone(), texts, labels, jobs }
     }
 
     /// Returns the job that folded runs with these labels belong to.
@@ -269,6 +275,7 @@ impl<'a> Grouping<'a> {
                 Dimension::Model => key.push(labels.map_or(-1, |ids| ids.model)),
                 Dimension::Provider => key.push(labels.map_or(-1, |ids| ids.provider)),
                 Dimension::Agent => key.push(labels.map_or(-1, |ids| ids.agent)),
+                Dimension::Gateway => key.push(0),
                 Dimension::Status => key.push(place.status as i64),
                 Dimension::Day | Dimension::Week | Dimension::Month => {
                     key.push(periods.as_mut().map_or(0, |periods| periods.start(place.at)));
@@ -289,6 +296,7 @@ impl<'a> Grouping<'a> {
             match dimension {
                 Dimension::Job => cells.extend(self.names.job_cells(first.job)),
                 Dimension::Model | Dimension::Provider | Dimension::Agent => cells.push(text(*id)),
+                Dimension::Gateway => cells.push(Cell::of(&self.names.gateway)),
                 Dimension::Status => cells.push(Cell::of(first.status.as_str())),
                 Dimension::Day | Dimension::Week | Dimension::Month => cells.push(start(periods, *id)),
                 Dimension::Run => {
@@ -305,7 +313,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// Periods of one kind in one zone, each found once.
-struct Periods {
+pub(super) struct Periods {
     period: Period,
     zone: Zone,
     clock: BudgetClock,
@@ -315,7 +323,7 @@ struct Periods {
 }
 
 impl Periods {
-    fn new(period: Period, zone: &Zone) -> Result<Self, ReportError> {
+    pub fn new(period: Period, zone: &Zone) -> Result<Self, ReportError> {
         let clock = BudgetClock::new(period, zone.name()).map_err(|_| ReportError::Flag {
             flag: "--tz",
             value: zone.name().to_owned(),
@@ -326,8 +334,13 @@ impl Periods {
 
     /// Returns the first millisecond of the period that a time lies in.
     fn start(&mut self, at: UnixMs) -> i64 {
+        self.bounds(at).0
+    }
+
+    /// Returns the first millisecond of the period that a time lies in, and the first after it.
+    pub fn bounds(&mut self, at: UnixMs) -> (i64, i64) {
         if (self.last.0..self.last.1).contains(&at.0) {
-            return self.last.0;
+            return self.last;
         }
         let known = self.known.range(..=at.0).next_back().filter(|(_, end)| at.0 < **end);
         self.last = match known {
@@ -340,10 +353,11 @@ impl Periods {
                 found
             }
         };
-        self.last.0
+        self.last
     }
 
-    fn label(&self, start: UnixMs) -> String {
+    /// Returns what the period that begins then is called.
+    pub fn label(&self, start: UnixMs) -> String {
         match self.period {
             Period::Day => self.zone.show(start, "%Y-%m-%d"),
             Period::Month => self.zone.show(start, "%Y-%m"),

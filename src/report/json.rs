@@ -64,8 +64,9 @@ struct Figures {
     tokens: Tokens,
     cost_nano_usd: i64,
     cost_usd: f64,
-    unpriced_runs: u64,
-    lower_bound_runs: u64,
+    unpriced_runs: Option<u64>,
+    unpriced_tokens: u64,
+    lower_bound_runs: Option<u64>,
     duration_ms: Quantiles,
     last_run_ms: Option<i64>,
 }
@@ -157,8 +158,9 @@ fn figures(sums: &Sums) -> Figures {
         tokens: Tokens { input, output, cache_read, cache_write },
         cost_nano_usd: sums.cost.0,
         cost_usd: sums.cost.as_usd(),
-        unpriced_runs: sums.unpriced_runs,
-        lower_bound_runs: sums.lower_bound_runs(),
+        unpriced_runs: (!sums.of_counters).then_some(sums.unpriced_runs),
+        unpriced_tokens: sums.unpriced_tokens,
+        lower_bound_runs: (!sums.of_counters).then(|| sums.lower_bound_runs()),
         duration_ms: Quantiles { p50: sums.duration_ms(50), p95: sums.duration_ms(95) },
         last_run_ms: sums.last_run.map(|at| at.0),
     }

@@ -15,10 +15,12 @@ mod csv;
 mod durations;
 pub mod export;
 mod figures;
+mod fleet;
 mod group;
 mod json;
 mod markdown;
 mod query;
+mod reconcile;
 mod sums;
 mod table;
 mod tally;
@@ -30,10 +32,19 @@ use crate::ledger::LedgerError;
 pub use budgets::{BudgetRow, budgets};
 pub use compat::compat;
 pub use csv::csv;
+pub use fleet::{
+    Answer, Family, Gathering, Identity, Question, Refusal, Sample, Span, count as whole_count, discovery,
+    fallen, fleet_report, identify, pieces, questions, read as read_answer, seen_late,
+};
 pub use group::{Cell, Dimension};
 pub use json::{SCHEMA, json};
 pub use markdown::markdown;
 pub use query::{Query, Report, Row, Selection, Sort, report};
+pub use reconcile::{
+    Against, Comparison, Counter, Counters, CountersOf, Difference, Figures, RECONCILE_SCHEMA, Reason,
+    Reconciliation, against_counters, against_sources, counter_questions, reconciliation_json,
+    reconciliation_table,
+};
 pub use sums::{Known, RunCounts, Sums, TREND};
 pub use table::{Terminal, table};
 pub use window::{Zone, instant};

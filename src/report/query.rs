@@ -20,6 +20,8 @@ pub struct Selection {
     pub models: Vec<Pattern>,
     /// Providers.
     pub providers: Vec<Pattern>,
+    /// Gateways.
+    pub gateways: Vec<Pattern>,
 }
 
 /// What the first rows have the most of.
@@ -113,6 +115,10 @@ pub struct Report {
     pub unpriced: Vec<(String, u64)>,
     /// How budgets stand when the window ends; none unless somebody puts them in.
     pub budgets: Vec<BudgetRow>,
+    /// What else has to be said about the numbers.
+    pub notes: Vec<String>,
+    /// The numbers come from counters and not from runs.
+    pub of_counters: bool,
 }
 
 /// Answers a question.
@@ -165,11 +171,13 @@ pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportErro
         previous_totals,
         unpriced,
         budgets: Vec::new(),
+        notes: Vec::new(),
+        of_counters: false,
     })
 }
 
 /// Returns the window of the same length that ends where this one begins.
-fn before(window: Window) -> Window {
+pub(super) fn before(window: Window) -> Window {
     let length = window.until.since(window.since);
     Window { since: window.since.plus(-length), until: window.since }
 }
@@ -202,7 +210,7 @@ fn rows(mut now: Tally, previous: Option<Tally>, grouping: &Grouping<'_>) -> Vec
 }
 
 /// Returns which of two rows comes first.
-fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
+pub(super) fn order(query: &Query, a: &Row, b: &Row) -> Ordering {
     let sort = match (query.sort, query.by.as_slice()) {
         (Some(sort), _) => sort,
         (None, [Dimension::Run]) => Sort::Last,

@@ -46,6 +46,12 @@ pub struct Sums {
     pub wasted: NanoUsd,
     /// Of all, what a subscription covers or an own machine does: nobody bills it by the token.
     pub not_billed: NanoUsd,
+    /// Tokens without a price.
+    pub unpriced_tokens: u64,
+    /// Of the cost, what is a lower bound. Counters tell it by gateway only.
+    pub lower_bound: NanoUsd,
+    /// It comes from counters: how many runs are unpriced, partly priced or not known is not told.
+    pub of_counters: bool,
     /// Runs whose cost is known.
     pub priced_runs: u64,
     /// Runs with tokens and without a price.
@@ -68,6 +74,16 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Returns nothing, to which the growth of counters is added.
+    pub(super) fn of_counters() -> Self {
+        Self { of_counters: true, ..Self::default() }
+    }
+
+    /// Adds runs that took no longer than `bound` milliseconds, as a metric counts them.
+    pub(super) fn add_bucket(&mut self, bound: u64, runs: u64) {
+        self.durations.add_cumulated(bound, runs);
+    }
+
     /// Adds what a run used under one set of labels. `slot` is the part of the window.
     pub(super) fn add_part(&mut self, part: &UsedPart, status: Status, slot: usize) {
         let Usage { input, output, cache_read, cache_write } = part.usage;
@@ -76,6 +92,11 @@ impl Sums {
             [input.unwrap_or(0), output.unwrap_or(0), cache_read.unwrap_or(0), cache_write.unwrap_or(0)];
         let cost = part.cost.map_or(NanoUsd::ZERO, |cost| cost.usd);
         self.add_usage(tokens, cost, status, slot);
+        match provenance(part) {
+            CostProvenance::Unpriced => self.unpriced_tokens += part.usage.total(),
+            CostProvenance::LowerBound => self.lower_bound = add(self.lower_bound, cost),
+            _ => {}
+        }
         if part.billing != Billing::Metered {
             self.not_billed = add(self.not_billed, cost);
         }
@@ -167,14 +188,27 @@ impl Sums {
     pub(super) fn add_folded(&mut self, folded: &FoldedRuns, slot: usize) {
         self.add_runs(folded.status, folded.runs);
         self.add_usage(folded.tokens, folded.cost, folded.status, slot);
-        self.add_knowledge(folded_provenance(folded), folded.status, folded.runs);
+        let known = folded_provenance(folded);
+        if known == CostProvenance::Unpriced {
+            self.unpriced_tokens += folded.tokens.iter().sum::<u64>();
+        }
+        self.add_knowledge(known, folded.status, folded.runs);
         self.add_source(folded.provenance, folded.runs);
         self.folded_runs += folded.runs;
     }
 
     /// Returns how much the cost says.
     #[must_use]
-    pub const fn known(&self) -> Known {
+    pub fn known(&self) -> Known {
+        if self.of_counters {
+            let ran = self.runs.total > self.runs.skipped;
+            return match (self.unpriced_tokens > 0 || self.lower_bound.0 > 0, self.cost.0 != 0) {
+                (false, false) if ran && self.total_tokens() == 0 => Known::Nothing,
+                (false, _) => Known::Exact,
+                (true, true) => Known::AtLeast,
+                (true, false) => Known::Unpriced,
+            };
+        }
         let gaps = self.unpriced_runs + self.partial_runs + self.unknown_runs;
         if gaps == 0 {
             return Known::Exact;

@@ -28,8 +28,10 @@ impl Selected {
                 && fits(&selection.providers, &[provider])
                 && fits(&selection.models, &[model, &format!("{provider}/{model}")])
         };
+        // A ledger has one gateway: all of it is asked for, or nothing.
+        let here = fits(&selection.gateways, &[&names.gateway]);
         Self {
-            jobs: names.jobs.iter().map(|(id, name)| fits(&selection.jobs, &[id, name])).collect(),
+            jobs: names.jobs.iter().map(|(id, name)| here && fits(&selection.jobs, &[id, name])).collect(),
             labels: (0..usage.labels.len()).map(label).collect(),
         }
     }

@@ -249,7 +249,7 @@ fn a_window_is_held_against_the_one_before() {
         table(&compared, "from nowhere", Terminal { width: 80, colour: false })
     );
     let head = csv(&compared).lines().next().unwrap().to_owned();
-    assert!(head.ends_with(",previous_last_run_ms"), "{head}");
+    assert!(head.ends_with(",previous_last_run_ms,previous_unpriced_tokens"), "{head}");
     assert!(csv(&compared).lines().all(|line| line.matches(',').count() == head.matches(',').count()));
 }
 

@@ -95,7 +95,7 @@ pub fn columns(report: &Report) -> Vec<Column> {
     figure("last", Give::Go(3), &|sums| {
         plain(sums.last_run.map_or_else(|| "-".to_owned(), |at| report.zone.show(at, format)))
     });
-    if !report.by.iter().any(|dimension| dimension.is_period()) {
+    if !report.of_counters && !report.by.iter().any(|dimension| dimension.is_period()) {
         figure("trend", Give::Go(3), &|sums| (trend(sums, by_cost), Tone::Dim));
     }
     columns
@@ -197,7 +197,8 @@ pub fn footnotes(report: &Report) -> Vec<String> {
     let totals = &report.totals;
     let mut notes: Vec<String> = report.budgets.iter().map(budget).collect();
     if totals.runs.total == 0 {
-        notes.push("No run started in this window.".to_owned());
+        let what = if report.of_counters { "No run was counted" } else { "No run started" };
+        notes.push(format!("{what} in this window."));
     }
     if report.left_out > 0 {
         notes.push(format!("{} more in the totals only.", many(report.left_out, "row")));
@@ -255,5 +256,18 @@ pub fn footnotes(report: &Report) -> Vec<String> {
         let runs = many(totals.folded_runs, "run");
         notes.push(format!("{runs} folded into daily totals: counted at noon (UTC), without durations."));
     }
+    notes.extend(report.notes.iter().cloned());
     notes
+}
+
+/// Returns what is said of tokens without a price, with their models, most first.
+pub fn tokens_unpriced(tokens: u64, models: &[(&str, u64)]) -> String {
+    let named: Vec<String> = models
+        .iter()
+        .take(MAX_NAMED)
+        .map(|(model, n)| format!("{} ({})", if model.is_empty() { "(unknown)" } else { model }, short(*n)))
+        .collect();
+    let more = models.len().saturating_sub(MAX_NAMED) as u64;
+    let more = if more > 0 { format!(" and {}", many(more, "more model")) } else { String::new() };
+    format!("{} unpriced: model {}{more}.", many(tokens, "token"), named.join(", "))
 }

@@ -2,11 +2,13 @@
 
 mod collector;
 mod costs;
+mod fleet;
 mod history;
 mod kills;
 mod names;
 mod outage;
 mod parquet;
+mod reconcile;
 mod restarts;
 
 use crate::common::real_time::{now_ms, until};

@@ -46,7 +46,7 @@ pub async fn run(
     flags::query(&asked, &zone, environment.clock.now())?;
     let form = form(args, config);
     let mut source = Source::choose(&asked, config)?;
-    source.name_gateway(config);
+    source.limit_jobs(config);
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
     source.read(environment, &mut signals).await?;
     let reader = source.open()?;

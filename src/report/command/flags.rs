@@ -75,6 +75,40 @@ pub fn fail_over(args: &ReportArgs) -> Result<Option<NanoUsd>, ReportError> {
     args.fail_over.as_ref().map(amount).transpose()
 }
 
+/// Returns what of a question a server cannot answer.
+pub fn for_server(args: &ReportArgs) -> Result<(), ReportError> {
+    let clash = |clash: bool, why: &'static str| if clash { Err(ReportError::Flags(why)) } else { Ok(()) };
+    clash(
+        args.ledger.is_some() || args.state_dir.is_some() || args.profile.is_some(),
+        "--prometheus asks a server, --ledger, --state-dir and --profile name what lies here; leave out either",
+    )?;
+    clash(
+        args.runs,
+        "a Prometheus knows no single runs; leave out --runs, or ask the gateway's own ledger with --ledger",
+    )?;
+    clash(args.compat.compat, "--compat prints what lies here; leave it out, or --prometheus")?;
+    let by = |name: &str| args.by.iter().any(|by| by == name);
+    clash(
+        args.sort.as_deref() == Some("last") && (by("model") || by("provider") || by("status")),
+        "a Prometheus tells last runs by job, agent and gateway only; leave out --sort last, or model, provider and \
+         status of --by",
+    )
+}
+
+/// Returns what does not go with a reconciliation.
+pub fn for_reconciliation(args: &ReportArgs) -> Result<(), ReportError> {
+    if matches!(args.format.as_str(), "csv" | "markdown") {
+        return Err(ReportError::Flags(
+            "--reconcile is written as a table or JSON; leave out --format, or --reconcile",
+        ));
+    }
+    if args.prometheus.is_some() && args.until.is_some() {
+        let clash = "a ledger knows its counters as they are now; leave out --until, or --prometheus";
+        return Err(ReportError::Flags(clash));
+    }
+    Ok(())
+}
+
 /// Returns the question.
 pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, ReportError> {
     if args.watch && args.format != "table" {
@@ -108,6 +142,7 @@ pub fn query(args: &ReportArgs, zone: &Zone, now: UnixMs) -> Result<Query, Repor
             agents: patterns(&args.agent),
             models: patterns(&args.model),
             providers: patterns(&args.provider),
+            gateways: patterns(&args.gateway),
         },
         sort: args.sort.as_deref().and_then(Sort::of),
         top: args

@@ -43,29 +43,38 @@ impl Source {
             || args.profile.is_some()
             || args.compat.runs_dir.is_some()
             || args.compat.store.is_some();
-        let ledger = config.ledger.path.clone();
-        let state_dir = config.state_dir.clone();
-        let prices = PriceSettings::of(config);
-        let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
-        let budgets = config.budgets.clone();
-        if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, options, budgets, own: None });
+        if args.ledger.is_some() || !named && config.ledger.path.exists() {
+            return Ok(Self::of_ledger(config));
         }
+        Self::of_files(config)
+    }
+
+    /// Returns the ledger of the configuration.
+    pub fn of_ledger(config: &Config) -> Self {
+        Self {
+            ledger: config.ledger.path.clone(),
+            state_dir: config.state_dir.clone(),
+            prices: PriceSettings::of(config),
+            options: OpenOptions { gateway: config.gateway.clone(), max_jobs: usize::MAX, full_sync: false },
+            budgets: config.budgets.clone(),
+            own: None,
+        }
+    }
+
+    /// Returns the state directory of the configuration.
+    pub fn of_files(config: &Config) -> Result<Self, CommandError> {
         let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
         let folder = folder.map_err(CommandError::Prepare)?;
         Ok(Self {
             ledger: folder.path().join("ledger.sqlite"),
-            state_dir,
-            prices,
-            options,
-            budgets,
             own: Some(Own { folder, reader: None }),
+            ..Self::of_ledger(config)
         })
     }
 
-    /// Counts as `serve` would: under this gateway's name, and no more jobs under their own than it allows.
-    pub fn name_gateway(&mut self, config: &Config) {
-        (self.options.gateway, self.options.max_jobs) = (config.gateway.clone(), config.max_jobs);
+    /// Counts as `serve` would: no more jobs under their own than it allows.
+    pub const fn limit_jobs(&mut self, config: &Config) {
+        self.options.max_jobs = config.max_jobs;
     }
 
     /// Returns whether the ledger is one for the occasion.
