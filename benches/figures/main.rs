@@ -18,6 +18,7 @@ mod push;
 mod queryable;
 mod renames;
 mod report;
+mod scan;
 mod size;
 mod table;
 mod transcripts;
@@ -32,7 +33,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 10] = [
+const SECTIONS: [(&str, Section); 11] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -42,6 +43,7 @@ const SECTIONS: [(&str, Section); 10] = [
     ("queryable", queryable::measure),
     ("transcripts", transcripts::measure),
     ("report", report::measure),
+    ("scan", scan::measure),
     ("size", size::measure),
 ];
 

@@ -3,14 +3,17 @@
 //! Runs are stored in the order of jobs and times, so a window is one range per job and nothing else is touched.
 //! Invariant: all that one [`UsageReader`] hands out is of one moment, whatever a writer does meanwhile.
 
-use rusqlite::{Row, Rows, Transaction, params};
+use std::path::Path;
 
+use rusqlite::{Connection, Row, Rows, Transaction, params};
+
+use super::memory::Runs;
 use super::read::LedgerReader;
-use super::rows::Calls;
+use super::rows::{Calls, RunRow};
 use super::store::{count, meta, pack_at, unpack_at, unpack_facts, usage};
-use super::{Labels, LedgerError, schema};
+use super::{Labels, Ledger, LedgerError, schema};
 use crate::model::{
-    Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
+    Billing, Cost, CostProvenance, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
 
 /// From the first time to before the second, by when runs started.
@@ -94,8 +97,10 @@ pub struct FoldedRuns {
 
 /// A view of one moment.
 pub struct UsageReader<'a> {
-    reader: &'a LedgerReader,
+    path: &'a Path,
     transaction: Transaction<'a>,
+    /// Where the runs are if they are not in the database.
+    runs: Option<&'a Runs>,
     /// All jobs.
     pub jobs: Vec<UsedJob>,
     /// All sets of labels.
@@ -115,11 +120,24 @@ impl LedgerReader {
         if found < known {
             return Err(LedgerError::Older { path: self.path().into(), found, known });
         }
-        self.begin().map_err(failed)
+        UsageReader::begin(self.path(), self.connection(), None).map_err(failed)
     }
+}
 
-    fn begin(&self) -> rusqlite::Result<UsageReader<'_>> {
-        let transaction = self.connection().unchecked_transaction()?;
+impl Ledger {
+    /// Begins to read what runs used.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
+        let runs = self.book.runs.as_ref();
+        UsageReader::begin(&self.path, &self.connection, runs).map_err(|error| self.failed(error))
+    }
+}
+
+impl<'a> UsageReader<'a> {
+    fn begin(path: &'a Path, connection: &'a Connection, runs: Option<&'a Runs>) -> rusqlite::Result<Self> {
+        let transaction = connection.unchecked_transaction()?;
         let mut statement =
             transaction.prepare("SELECT job_id, name, id, last_run_ms FROM job ORDER BY id")?;
         let rows = statement.query_map([], |row| {
@@ -147,11 +165,9 @@ impl LedgerReader {
         let labels = rows.collect::<Result<_, _>>()?;
         drop(statement);
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
-        Ok(UsageReader { reader: self, transaction, jobs, labels, folded_before })
+        Ok(Self { path, transaction, runs, jobs, labels, folded_before })
     }
-}
 
-impl UsageReader<'_> {
     /// Hands out every run of a window whose job is wanted, job by job, each job's in the order of time.
     ///
     /// # Errors
@@ -162,7 +178,7 @@ impl UsageReader<'_> {
         wanted: impl Fn(usize) -> bool,
         on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
-        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.reader.path(), error))
+        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.path, error))
     }
 
     fn runs(
@@ -187,24 +203,31 @@ impl UsageReader<'_> {
                 continue;
             }
             let range = params![known.row, since, until];
-            let mut rows = own.query(range)?;
             let mut others = further.query(range)?;
             let mut next = next_part(&mut others)?;
-            while let Some(row) = rows.next()? {
-                let at: i64 = row.get(0)?;
-                let (status, reason, _, provenance) = unpack_facts(row.get(9)?);
+            let mut emit = |run: Own| {
                 parts.clear();
-                parts.push(part(row)?);
-                while let Some((of, part)) = next.filter(|(of, _)| *of <= at) {
+                parts.push(run.part);
+                while let Some((of, part)) = next.filter(|(of, _)| *of <= run.at) {
                     // Until a transcript covers the record, its calls are not counted beside it.
-                    if of == at && provenance == UsageProvenance::Transcript {
+                    if of == run.at && run.provenance == UsageProvenance::Transcript {
                         parts.push(part);
                     }
                     next = next_part(&mut others)?;
                 }
-                let duration_ms = row.get::<_, Option<i64>>(8)?.map(count);
-                let at = unpack_at(at);
+                let Own { duration_ms, status, reason, provenance, .. } = run;
+                let at = unpack_at(run.at);
                 on_run(&UsedRun { job, at, duration_ms, status, reason, provenance, parts: &parts });
+                Ok::<_, rusqlite::Error>(())
+            };
+            if let Some(runs) = self.runs {
+                let mut runs = runs.between(job, since, until);
+                runs.try_for_each(|(at, row)| emit(Own::held(at, &row)))?;
+                continue;
+            }
+            let mut rows = own.query(range)?;
+            while let Some(row) = rows.next()? {
+                emit(Own::read(row)?)?;
             }
         }
         Ok(())
@@ -220,7 +243,7 @@ impl UsageReader<'_> {
         window: Window,
         on_day: impl FnMut(&FoldedRuns),
     ) -> Result<(), LedgerError> {
-        self.folded(window, on_day).map_err(|error| LedgerError::of(self.reader.path(), error))
+        self.folded(window, on_day).map_err(|error| LedgerError::of(self.path, error))
     }
 
     fn folded(&self, window: Window, mut on_day: impl FnMut(&FoldedRuns)) -> rusqlite::Result<()> {
@@ -261,6 +284,33 @@ impl UsageReader<'_> {
 const DAY_MS: i64 = 86_400_000;
 const _: () = assert!(TokenKind::ALL.len() == 4);
 
+/// A run's own row.
+struct Own {
+    at: i64,
+    part: UsedPart,
+    duration_ms: Option<u64>,
+    status: Status,
+    reason: Reason,
+    provenance: UsageProvenance,
+}
+
+impl Own {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let (status, reason, _, provenance) = unpack_facts(row.get(9)?);
+        let duration_ms = row.get::<_, Option<i64>>(8)?.map(count);
+        Ok(Self { at: row.get(0)?, part: part(row)?, duration_ms, status, reason, provenance })
+    }
+
+    const fn held(at: i64, row: &RunRow) -> Self {
+        let RunRow { duration_ms, status, reason, provenance, .. } = *row;
+        let known = match row.calls.provenance {
+            CostProvenance::None => None,
+            _ => Some(row.calls),
+        };
+        Self { at, part: used(row.labels, row.usage, known), duration_ms, status, reason, provenance }
+    }
+}
+
 fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
     match rows.next()? {
         Some(row) => Ok(Some((row.get(0)?, part(row)?))),
@@ -271,12 +321,16 @@ fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
 fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
     let usd = row.get::<_, Option<i64>>(6)?.unwrap_or(0);
     let known = row.get::<_, Option<i64>>(7)?.map(|packed| Calls::unpacked(0, usd, packed));
-    Ok(UsedPart {
-        labels: index(row.get(5)?),
-        usage: usage(row, 1)?,
-        cost: known.map(|known| Cost { usd: NanoUsd(usd), provenance: known.provenance }),
-        billing: known.map_or_else(Billing::default, |known| known.billing),
-    })
+    Ok(used(index(row.get(5)?), usage(row, 1)?, known))
+}
+
+const fn used(labels: usize, usage: Usage, known: Option<Calls>) -> UsedPart {
+    match known {
+        Some(Calls { cost, provenance, billing, .. }) => {
+            UsedPart { labels, usage, cost: Some(Cost { usd: NanoUsd(cost), provenance }), billing }
+        }
+        None => UsedPart { labels, usage, cost: None, billing: Billing::Metered },
+    }
 }
 
 fn index(id: i64) -> usize {

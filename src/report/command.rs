@@ -1,9 +1,10 @@
 //! The `report` command: its flags to a question, a ledger to ask, and the answer on standard output.
 //!
-//! Without a ledger the state directory is read into one in a temporary directory, by the same collector as `serve`
-//! uses, so that the numbers are the same. Invariant: neither the ledger nor the state directory is written to.
+//! Without a ledger the state directory is read into one in memory, by the same collector as `serve` uses, so that the
+//! numbers are the same. Invariant: neither the ledger nor the state directory is written to.
 
 mod flags;
+mod progress;
 mod source;
 
 use std::io::{self, IsTerminal, Write};
@@ -11,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::source::Source;
-use super::{Report, ReportError, Terminal, Zone, compat, csv, json, markdown, report, table};
+use super::{Report, ReportError, Terminal, Zone, compat, csv, json, markdown, table};
 use crate::cli::ReportArgs;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::ledger::LedgerError;
+use crate::model::UnixMs;
 use crate::serve::Signals;
 
 pub use flags::overrides;
@@ -39,8 +41,8 @@ pub enum CommandError {
         "cannot read the state directory {0}: {1}; name the gateway's own with --state-dir, or a ledger with --ledger"
     )]
     StateDir(PathBuf, String),
-    /// No temporary directory, or no thread.
-    #[error("cannot prepare to read the state directory: {0}; set TMPDIR to a directory that can be written")]
+    /// No thread, or no signals.
+    #[error("cannot prepare to read the state directory: {0}; allow this user more threads")]
     Prepare(io::Error),
     /// The reader of the state directory failed.
     #[error(transparent)]
@@ -73,7 +75,9 @@ pub struct Environment<'a> {
     pub terminal: Terminal,
     /// Where the answer goes.
     pub out: Box<dyn Write>,
-    /// Takes a line for whoever waits, or has to know.
+    /// Where a bar is drawn for whoever waits; `None`: nobody looks.
+    pub progress: Option<Box<dyn Write>>,
+    /// Takes a line for whoever has to know.
     pub say: &'a dyn Fn(&str),
 }
 
@@ -97,6 +101,7 @@ impl<'a> Environment<'a> {
                 colour: is_terminal && !dumb && set("NO_COLOR").is_none(),
             },
             out: Box::new(out),
+            progress: (io::stderr().is_terminal() && !dumb).then(|| Box::new(io::stderr()) as Box<dyn Write>),
             say,
         }
     }
@@ -114,13 +119,14 @@ pub async fn run(
     let zone = flags::zone(args, environment.zone.as_deref())?;
     let limit = flags::fail_over(args)?;
     // A mistyped flag is said before anything is read.
-    flags::query(args, &zone, environment.clock.now())?;
-    let mut source = Source::choose(args, config)?;
+    let query = flags::query(args, &zone, environment.clock.now())?;
+    let since = (!args.full_scan).then(|| query.begins());
+    let mut source = Source::choose(args, config);
     if args.watch {
-        return watch(args, &zone, &mut source, environment).await;
+        return watch(args, &zone, (&mut source, since), environment).await;
     }
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
-    source.read(environment, &mut signals).await?;
+    source.read(environment, &mut signals, since).await?;
     let answer = ask(args, &zone, &source, environment)?;
     let text = rendered(args, &answer, &source, environment.terminal)?;
     write(&mut environment.out, &text)?;
@@ -137,12 +143,12 @@ pub async fn run(
 async fn watch(
     args: &ReportArgs,
     zone: &Zone,
-    source: &mut Source,
+    (source, since): (&mut Source, Option<UnixMs>),
     environment: &mut Environment<'_>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
     loop {
-        source.read(environment, &mut signals).await?;
+        source.read(environment, &mut signals, since).await?;
         let answer = ask(args, zone, source, environment)?;
         let text = rendered(args, &answer, source, environment.terminal)?;
         // Home, the page line by line over the old one, and nothing of that below: no flicker.
@@ -164,12 +170,7 @@ fn ask(
     environment: &Environment<'_>,
 ) -> Result<Report, CommandError> {
     let query = flags::query(args, zone, environment.clock.now())?;
-    let reader = source.open()?;
-    let mut answer = report(&reader, &query);
-    if reader.is_overtaken() {
-        answer = report(&source.open()?, &query);
-    }
-    let answer = answer?;
+    let answer = source.report(&query)?;
     if answer.totals.runs.total == 0 && !args.job.is_empty() {
         (environment.say)("note: no run of a job that --job names, by name or id; wildcards are * and ?");
     }

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn ask(&self, query: &Query) -> Report {
-        report(&self.reader, query).unwrap()
+        report(&self.reader.usage().unwrap(), query).unwrap()
     }
 }
 

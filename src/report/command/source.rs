@@ -1,35 +1,25 @@
-//! Where the numbers come from: a ledger, or a state directory that is read into one for the occasion.
+//! Where the numbers come from: a ledger, or a state directory that is read into one in memory, for the occasion.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use super::super::{Query, Report, ReportError, report};
+use super::progress::shown;
 use super::{CommandError, Environment};
 use crate::cli::ReportArgs;
 use crate::config::Config;
-use crate::ledger::{Ledger, LedgerReader, OpenOptions};
+use crate::ledger::{Ledger, LedgerReader};
 use crate::model::UnixMs;
-use crate::serve::{Collector, PriceSettings, Signals};
-
-/// After this long a reader of the terminal wants to know what goes on.
-const FIRST_WORD: Duration = Duration::from_millis(500);
-/// Between two further words.
-const NEXT_WORD: Duration = Duration::from_secs(5);
+use crate::serve::{Collector, PriceSettings, Scope, Signals};
 
 /// Where the numbers come from.
 pub struct Source {
-    ledger: PathBuf,
+    /// `None`: the state directory is read.
+    ledger: Option<PathBuf>,
     state_dir: PathBuf,
     prices: PriceSettings,
-    /// The ledger is one for the occasion.
-    own: Option<Own>,
-}
-
-struct Own {
-    folder: TempDir,
-    /// Kept between two reads, so that the second sees only what is new.
+    /// What was read of the state directory; kept between two reads, so that the second sees only what is new.
     reader: Option<Box<Reader>>,
 }
 
@@ -40,32 +30,21 @@ struct Reader {
 
 impl Source {
     /// Decides: the ledger that is named, else the state directory that is, else the default of both that there is.
-    pub fn choose(args: &ReportArgs, config: &Config) -> Result<Self, CommandError> {
+    pub fn choose(args: &ReportArgs, config: &Config) -> Self {
         let named = args.state_dir.is_some()
             || args.profile.is_some()
             || args.compat.runs_dir.is_some()
             || args.compat.store.is_some();
-        let ledger = config.ledger.path.clone();
-        let state_dir = config.state_dir.clone();
-        let prices = PriceSettings::of(config);
-        if args.ledger.is_some() || !named && ledger.exists() {
-            return Ok(Self { ledger, state_dir, prices, own: None });
-        }
-        let folder = tempfile::Builder::new().prefix("openclaw-usage-report-").tempdir();
-        let folder = folder.map_err(CommandError::Prepare)?;
-        Ok(Self {
-            ledger: folder.path().join("ledger.sqlite"),
-            state_dir,
-            prices,
-            own: Some(Own { folder, reader: None }),
-        })
+        let ledger = &config.ledger.path;
+        let ledger = (args.ledger.is_some() || !named && ledger.exists()).then(|| ledger.clone());
+        Self { ledger, state_dir: config.state_dir.clone(), prices: PriceSettings::of(config), reader: None }
     }
 
     /// Returns what the reader of a report is told about it.
     pub fn name(&self) -> String {
-        match self.own {
-            None => format!("from the ledger {}", self.ledger.display()),
-            Some(_) => format!("read from {}", self.state_dir.display()),
+        match &self.ledger {
+            Some(ledger) => format!("from the ledger {}", ledger.display()),
+            None => format!("read from {}", self.state_dir.display()),
         }
     }
 
@@ -74,54 +53,62 @@ impl Source {
         self.state_dir.join("cron").join("runs").display().to_string()
     }
 
-    /// Opens the ledger.
-    pub fn open(&self) -> Result<LedgerReader, CommandError> {
-        Ok(LedgerReader::open(&self.ledger).map_err(super::ReportError::Ledger)?)
+    /// Answers a question out of the ledger, or out of what was [read](Self::read).
+    pub fn report(&self, query: &Query) -> Result<Report, ReportError> {
+        let Some(ledger) = &self.ledger else {
+            return match &self.reader {
+                Some(reader) => report(&reader.ledger.usage()?, query),
+                None => report(&Ledger::in_memory(UnixMs(0))?.usage()?, query),
+            };
+        };
+        let reader = LedgerReader::open(ledger)?;
+        let answer = report(&reader.usage()?, query);
+        // What was at rest may have been written to meanwhile.
+        if reader.is_overtaken() { report(&LedgerReader::open(ledger)?.usage()?, query) } else { answer }
     }
 
-    /// Reads what is new in the state directory, if the ledger is one for the occasion; says so when it takes long.
+    /// Reads what is new in the state directory, unless a ledger is asked: what runs that started at `since` or
+    /// later need, or everything. Shows how far it got if that takes long.
     pub async fn read(
         &mut self,
-        environment: &Environment<'_>,
+        environment: &mut Environment<'_>,
         signals: &mut Signals,
+        since: Option<UnixMs>,
     ) -> Result<(), CommandError> {
-        let Some(own) = &mut self.own else { return Ok(()) };
-        let (ledger, state_dir, prices) = (self.ledger.clone(), self.state_dir.clone(), self.prices.clone());
+        if self.ledger.is_some() {
+            return Ok(());
+        }
+        let (state_dir, prices) = (self.state_dir.clone(), self.prices.clone());
         let (home, now) = (environment.home.clone(), environment.clock.now());
-        let reader = own.reader.take();
-        let (sender, mut done) = oneshot::channel();
-        // Beside the waiting, which minds the clock and Ctrl-C: then the temporary directory goes.
+        let reader = self.reader.take();
+        let scope = Scope::since(since);
+        let (sender, done) = oneshot::channel();
+        // Beside the waiting, which minds the clock and Ctrl-C.
+        let reading = scope.clone();
         std::thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
-                let read = read(reader, &ledger, (&state_dir, home, prices), now);
+                let read = read(reader, (&state_dir, home, prices, reading), now);
                 // Whoever waited may have been interrupted.
                 _ = sender.send(read);
             })
             .map_err(CommandError::Prepare)?;
-        let (mut wait, mut waited) = (FIRST_WORD, Duration::ZERO);
-        let (reader, note) = loop {
+        let (state_dir, home) = (&self.state_dir, environment.home.as_deref());
+        let mut all = None;
+        let bytes = || (scope.bytes_done(), *all.get_or_insert_with(|| scope.bytes_in(state_dir, home)));
+        let end = async {
             tokio::select! {
                 biased;
-                read = &mut done => break read.map_err(|_| CommandError::Interrupted)??,
-                _ = signals.next() => {
-                    // The thread ends with the process.
-                    _ = std::fs::remove_dir_all(own.folder.path());
-                    return Err(CommandError::Interrupted);
-                }
-                () = tokio::time::sleep(wait) => {
-                    waited += wait;
-                    let (place, seconds) = (self.state_dir.display(), waited.as_secs_f64());
-                    let text = format!("reading {place} for {seconds:.1} s; a ledger of `serve` answers at once");
-                    (environment.say)(&text);
-                    wait = NEXT_WORD;
-                }
+                read = done => read.map_err(|_| CommandError::Interrupted)?,
+                // The thread ends with the process.
+                _ = signals.next() => Err(CommandError::Interrupted),
             }
         };
+        let (reader, note) = shown(end, environment.progress.as_deref_mut(), bytes).await?;
         if let Some(note) = note {
             (environment.say)(&format!("note: {note}"));
         }
-        own.reader = Some(reader);
+        self.reader = Some(reader);
         Ok(())
     }
 }
@@ -129,8 +116,7 @@ impl Source {
 /// Reads everything that is new. Returns the reader, and what else somebody should know.
 fn read(
     reader: Option<Box<Reader>>,
-    path: &Path,
-    (state_dir, home, prices): (&Path, Option<PathBuf>, PriceSettings),
+    (state_dir, home, prices, scope): (&Path, Option<PathBuf>, PriceSettings, Scope),
     now: UnixMs,
 ) -> Result<(Box<Reader>, Option<String>), CommandError> {
     let unreadable = |text: String| CommandError::StateDir(state_dir.to_owned(), text);
@@ -138,9 +124,9 @@ fn read(
     let mut reader = match reader {
         Some(reader) => reader,
         None => {
-            let options = OpenOptions { gateway: None, max_jobs: usize::MAX, full_sync: false };
-            let ledger = Ledger::open(path, &options, now)?.ledger;
-            Box::new(Reader { ledger, collector: Collector::new(state_dir, home).with_prices(prices) })
+            let ledger = Ledger::in_memory(now)?;
+            let collector = Collector::new(state_dir, home).with_prices(prices).within(scope);
+            Box::new(Reader { ledger, collector })
         }
     };
     let Reader { ledger, collector } = &mut *reader;

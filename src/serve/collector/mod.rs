@@ -11,6 +11,7 @@ mod database;
 mod health;
 mod prices;
 mod run_logs;
+mod scope;
 mod transcripts;
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,6 +33,7 @@ use crate::price::PriceBook;
 
 pub use health::{SOURCES, SourceHealth};
 pub use prices::PriceSettings;
+pub use scope::Scope;
 
 /// Reads the sources of one gateway.
 pub struct Collector {
@@ -41,6 +43,9 @@ pub struct Collector {
     database: StateDatabase,
     transcripts: Transcripts,
     prices: Prices,
+    scope: Scope,
+    /// Two threads parse run logs ahead of this one, which counts.
+    ahead: bool,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -79,6 +84,8 @@ impl Collector {
             database: StateDatabase::default(),
             transcripts: Transcripts::default(),
             prices: Prices::default(),
+            scope: Scope::default(),
+            ahead: false,
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
@@ -90,6 +97,13 @@ impl Collector {
     #[must_use]
     pub fn with_prices(self, settings: PriceSettings) -> Self {
         Self { prices: Prices::new(settings), ..self }
+    }
+
+    /// Reads for one question, as fast as can be, and no more than that needs.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.transcripts.set_scope(&scope);
+        Self { database: StateDatabase::within(scope.clone()), scope, ahead: true, ..self }
     }
 
     /// Reads the prices without anything that they apply to. Returns how to price, if that changed.
@@ -156,8 +170,13 @@ impl Collector {
         let runs_dir = self.layout.runs_dir.clone();
         let due = self.run_logs.due(&runs_dir, now);
         let mut found = self.run_logs.found(&runs_dir, &due);
-        for (name, _) in due {
-            changed |= self.read_log(ledger, &name, now)?;
+        if self.ahead {
+            let sources = (&mut *ledger, &mut self.transcripts);
+            changed |= self.run_logs.read_ahead(sources, &runs_dir, &due, &self.scope, now)?;
+        } else {
+            for (name, _) in due {
+                changed |= self.read_log(ledger, &name, now)?;
+            }
         }
         let (is_due, is_news) = self.database.is_due(&self.layout.database);
         if is_news {
@@ -239,7 +258,7 @@ impl Collector {
             // The labels of its first run need its name.
             self.read_jobs(ledger)?;
         }
-        self.run_logs.read(ledger, &mut self.transcripts, &self.layout.runs_dir, name, now)
+        self.run_logs.read((ledger, &mut self.transcripts), &self.layout.runs_dir, name, now)
     }
 
     fn read_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {

@@ -1,3 +1,4 @@
+mod scope;
 mod transcripts;
 
 use std::collections::BTreeSet;
