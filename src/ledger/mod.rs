@@ -223,6 +223,12 @@ impl Ledger {
         self.book.counters.sources.values().filter_map(|source| source.last_record).max()
     }
 
+    /// Returns whether no source was read into it yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.book.positions.is_empty()
+    }
+
     /// Returns how much disk the ledger takes up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

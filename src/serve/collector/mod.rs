@@ -164,7 +164,8 @@ impl Collector {
     fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let pricing = self.prices.refresh(&self.layout.state_dir);
-        let repriced = pricing.is_some();
+        // What a ledger does not hold yet is priced when it comes in.
+        let repriced = pricing.is_some() && !ledger.is_untouched();
         pricing.into_iter().for_each(|pricing| ledger.set_pricing(pricing));
         let mut changed = self.read_jobs(ledger)?;
         let runs_dir = self.layout.runs_dir.clone();
