@@ -117,8 +117,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             let mut overrides = reporting::overrides(&args.as_report())?;
             overrides.gateway.clone_from(&args.gateway);
             let config = load(&overrides)?;
-            let environment = reporting::Environment::of_process(&clock, &report);
-            runtime.block_on(reporting::export::run(&args, &config, &environment))?;
+            let mut environment = reporting::Environment::of_process(&clock, &report);
+            runtime.block_on(reporting::export::run(&args, &config, &mut environment))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions(args) => print(&cli::completions(args.shell)),

@@ -93,6 +93,37 @@ fn ledger_and_state_directory_say_the_same_and_no_more_than_was_counted() {
 }
 
 #[test]
+fn a_window_read_from_the_end_says_the_same_as_a_full_scan() {
+    for name in ["2026.2.17", "2026.5.28", "2026.6.11", "2026.9.6", "stage3-9.6"] {
+        let fixture = Fixture::unpack(name);
+        let dir = state_dir(&fixture);
+        let told = |flags: &[&str]| {
+            let arguments = [&["--state-dir", &dir, "--until", "2027-01-01", "--json"], flags].concat();
+            serde_json::from_str::<Value>(&stdout(&report(&fixture.path(""), &arguments)))
+                .expect("one document")
+        };
+        let all = told(&["--since", "0", "--runs"]);
+        let mut starts: Vec<i64> = all["rows"].as_array().expect("rows").iter().map(started).collect();
+        starts.sort_unstable();
+        // Windows that begin with a run, just behind it, and when nothing is left.
+        let edges = starts.iter().step_by(starts.len() / 3 + 1).flat_map(|at| [*at, at + 1]);
+        for since in edges.chain(starts.last().map(|at| at + 5 * 3_600_000)) {
+            let since = since.to_string();
+            let window = ["--since", &since, "--by", "job,agent,model,status"];
+            assert_eq!(
+                told(&window),
+                told(&[&window[..], &["--full-scan"]].concat()),
+                "{name} since {since}"
+            );
+        }
+    }
+}
+
+fn started(row: &Value) -> i64 {
+    row.pointer("/group/run_at_ms").and_then(Value::as_i64).expect("a run's start")
+}
+
+#[test]
 fn the_bill_of_a_recorded_gateway_is_told_to_the_nano_dollar() {
     // Every billed call of its jobs is in a transcript; later versions changed nothing of it.
     let fixture = Fixture::unpack("2026.9.6");
@@ -177,7 +208,14 @@ fn budgets_are_told_from_ledger_and_state_directory_alike() {
 fn a_daemon_at_rest_makes_its_ledger_fast_to_read() {
     let sandbox = Sandbox::new();
     let first_run_at = UnixMs(i64::try_from(now_ms()).expect("milliseconds")).plus(-30 * 86_400_000);
-    let spec = corpus::Spec { files: 3, lines_per_file: 100, line_bytes: 600, seed: 7, first_run_at };
+    let spec = corpus::Spec {
+        files: 3,
+        lines_per_file: 100,
+        line_bytes: 600,
+        seed: 7,
+        first_run_at,
+        interval_ms: 3_600_000,
+    };
     let sums = corpus::write(&sandbox.state_dir(), spec).expect("run logs");
     let daemon = sandbox.serve(&[]);
     daemon.until_counted(Count { runs: sums.runs, input: sums.input, output: sums.output });

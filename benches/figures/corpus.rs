@@ -34,6 +34,11 @@ impl Corpus {
         Self::write_with_limits(files, lines, u64::MAX, usize::MAX)
     }
 
+    /// The same, with an hour between two runs of a job.
+    pub fn write_hourly(files: usize, lines: usize) -> Result<Self, Failure> {
+        Self::write_with(files, lines, 60 * MINUTE_MS, (u64::MAX, usize::MAX))
+    }
+
     /// The same; an append that brings a log above `max_bytes` keeps its last `keep_lines` lines.
     pub fn write_with_limits(
         files: usize,
@@ -41,12 +46,22 @@ impl Corpus {
         max_bytes: u64,
         keep_lines: usize,
     ) -> Result<Self, Failure> {
+        Self::write_with(files, lines, MINUTE_MS, (max_bytes, keep_lines))
+    }
+
+    fn write_with(
+        files: usize,
+        lines: usize,
+        interval_ms: i64,
+        (max_bytes, keep_lines): (u64, usize),
+    ) -> Result<Self, Failure> {
         let folder = TempDir::new()?;
         let state_dir = folder.path().join("state");
-        let past = AGE_MS + MINUTE_MS * i64::try_from(lines)?;
+        let past = AGE_MS + interval_ms * i64::try_from(lines)?;
         let next_run_at = now_ms() - AGE_MS;
         let first_run_at = UnixMs(next_run_at - past + AGE_MS);
-        let spec = Spec { files, lines_per_file: lines, line_bytes: LINE_BYTES, seed: 1, first_run_at };
+        let spec =
+            Spec { files, lines_per_file: lines, line_bytes: LINE_BYTES, seed: 1, first_run_at, interval_ms };
         let sums = corpus::write(&state_dir, spec)?;
         let runs_dir = state_dir.join("cron").join("runs");
         let mut jobs = Vec::with_capacity(files);

@@ -17,7 +17,8 @@ use crate::daemon::Daemon;
 use crate::measure::{Samples, float, monotonic, now_ms};
 use crate::table::{Table, number};
 
-const ROWS: i64 = 100_000;
+/// Runs in a large history.
+pub const ROWS: i64 = 100_000;
 const JOBS: i64 = 50;
 /// What the database is filled up to, in bytes.
 const LARGE: i64 = 1_000_000_000;
@@ -29,14 +30,15 @@ const MINUTE: Duration = Duration::from_secs(61);
 const RECORDED: u64 = 76;
 
 /// A gateway's state directory and its connection to the database.
-struct Gateway {
+pub struct Gateway {
     folder: TempDir,
     connection: Connection,
     runs: u64,
 }
 
 impl Gateway {
-    fn new() -> Result<Self, Failure> {
+    /// Unpacks the recording.
+    pub fn new() -> Result<Self, Failure> {
         let folder = TempDir::new()?;
         let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/2026.9.6.tar.zst");
         tar::Archive::new(zstd::Decoder::new(File::open(archive)?)?).unpack(folder.path())?;
@@ -46,7 +48,8 @@ impl Gateway {
         Ok(Self { folder, connection, runs: RECORDED })
     }
 
-    fn state_dir(&self) -> PathBuf {
+    /// Its state directory.
+    pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state-dir")
     }
 
@@ -54,8 +57,8 @@ impl Gateway {
         self.folder.path().join(format!("{name}.sqlite"))
     }
 
-    /// Adds finished runs in one transaction.
-    fn add(&mut self, count: i64) -> Result<(), Failure> {
+    /// Adds finished runs, five seconds apart, in one transaction.
+    pub fn add(&mut self, count: i64) -> Result<(), Failure> {
         let transaction = self.connection.transaction()?;
         let mut insert = transaction.prepare_cached(
             "INSERT INTO task_runs (task_id, runtime, task_kind, source_id, requester_session_key, owner_key, scope_kind,

@@ -19,6 +19,7 @@ mod push;
 mod queryable;
 mod renames;
 mod report;
+mod scan;
 mod size;
 mod table;
 mod transcripts;
@@ -33,7 +34,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 11] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -44,6 +45,7 @@ const SECTIONS: [(&str, Section); 11] = [
     ("transcripts", transcripts::measure),
     ("report", report::measure),
     ("budgets", budgets::measure),
+    ("scan", scan::measure),
     ("size", size::measure),
 ];
 

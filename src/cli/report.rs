@@ -123,6 +123,9 @@ pub struct ReportArgs {
     /// Prices in LiteLLM's format, for a state directory that is read itself [default: none]
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<String>,
+    /// Read all of a state directory, and not only what was written since the window began, less an hour
+    #[arg(long)]
+    pub full_scan: bool,
     /// Flags of OpenClaw's cron_usage_report.ts.
     #[command(flatten)]
     pub compat: CompatArgs,

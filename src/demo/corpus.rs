@@ -23,8 +23,10 @@ pub struct Spec {
     pub line_bytes: usize,
     /// Equal seeds give equal bytes.
     pub seed: u64,
-    /// When every job's first run starts; the next follow by the minute.
+    /// When every job's first run starts.
     pub first_run_at: UnixMs,
+    /// Milliseconds from the start of a job's run to that of its next.
+    pub interval_ms: i64,
 }
 
 /// What a corpus holds.
@@ -63,13 +65,13 @@ pub fn write(dir: &Path, spec: Spec) -> Result<Sums, Error> {
         let mut out = BufWriter::with_capacity(1 << 16, file);
         let mut run_at = spec.first_run_at.0;
         for k in (0_u64..).take(spec.lines_per_file) {
-            let (line, usage) = line(&mut rng, job, k, run_at, spec.line_bytes)?;
+            let (line, usage) = line(&mut rng, job, k, (run_at, run_at + spec.interval_ms), spec.line_bytes)?;
             out.write_all(&line).map_err(Error::io("write", &path))?;
             sums.runs += 1;
             sums.input += usage.input_tokens;
             sums.output += usage.output_tokens;
             sums.bytes += u64::try_from(line.len()).unwrap_or(0);
-            run_at += 60_000;
+            run_at += spec.interval_ms;
         }
         out.flush().map_err(Error::io("write", &path))?;
     }
@@ -83,11 +85,11 @@ fn line(
     rng: &mut Rng,
     job: &Job,
     k: u64,
-    run_at: i64,
+    (run_at, next_run_at): (i64, i64),
     bytes: usize,
 ) -> Result<(Vec<u8>, RecordUsage), Error> {
     let outcome = provider::run(rng, job.profile, k, 0);
-    let times = Times { ts: run_at + outcome.duration_ms + 3, run_at, next_run_at: Some(run_at + 60_000) };
+    let times = Times { ts: run_at + outcome.duration_ms + 3, run_at, next_run_at: Some(next_run_at) };
     let session = uuid(rng);
     let mut record = RunRecord::new(Generation::V2026_5_28, job, &session, &outcome, times);
     record.set_summary(String::new());

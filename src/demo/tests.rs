@@ -355,6 +355,7 @@ fn a_corpus_holds_what_it_says() {
         line_bytes: 1_040,
         seed: 3,
         first_run_at: UnixMs(START),
+        interval_ms: 60_000,
     };
     let sums = corpus::write(dir.path(), spec).unwrap();
     let records = records(dir.path());

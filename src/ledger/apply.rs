@@ -119,9 +119,12 @@ fn write(
     for job in &touched {
         save_job(&transaction, *job, &book.jobs[*job])?;
     }
-    save_counters(&transaction, &before, &book.counters)?;
-    if batch.from.as_ref() != Some(&batch.to) {
-        save_position(&transaction, &batch.source, &batch.to)?;
+    // A ledger in memory has both in its book.
+    if book.runs.is_none() {
+        save_counters(&transaction, &before, &book.counters)?;
+        if batch.from.as_ref() != Some(&batch.to) {
+            save_position(&transaction, &batch.source, &batch.to)?;
+        }
     }
     transaction.commit()?;
     book.positions.insert(batch.source.clone(), batch.to.clone());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::labels::{JobLabel, Labels};
+use super::memory::Runs;
 use super::totals::{Counters, JobFacts, SeriesKind, Totals};
 use crate::model::{Position, ScheduleKind, SourceId, UnixMs};
 
@@ -43,6 +44,8 @@ pub struct Book {
     pub folded_before: Option<UnixMs>,
     /// Runs recorded before this time are held but not exported: a lost ledger was rebuilt then.
     pub count_from: Option<UnixMs>,
+    /// The runs, in a ledger for the occasion; `None`: they are in the database.
+    pub runs: Option<Runs>,
     /// A transaction failed: memory and database may differ until the next load.
     pub stale: bool,
 }

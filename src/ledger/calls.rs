@@ -34,6 +34,12 @@ impl Ledger {
         until: UnixMs,
         limit: usize,
     ) -> rusqlite::Result<Vec<(RunKey, Option<u64>)>> {
+        let key = |at: i64| RunKey { job_id: job_id.to_owned(), at: unpack_at(at) };
+        if let Some(runs) = &self.book.runs {
+            let before = runs.between(job, i64::MIN, pack_at(RunAt::Logged(until)) + 1).rev();
+            let recorded = before.filter(|(_, row)| row.status != Status::Unrecorded).take(limit);
+            return Ok(recorded.map(|(at, row)| (key(at), row.duration_ms)).collect());
+        }
         let mut statement = self.connection.prepare_cached(
             "SELECT at, duration_ms, facts FROM run WHERE job = ?1 AND at <= ?2 ORDER BY at DESC",
         )?;
@@ -44,8 +50,7 @@ impl Ledger {
                 break;
             }
             if unpack_facts(row.get(2)?).0 != Status::Unrecorded {
-                let key = RunKey { job_id: job_id.to_owned(), at: unpack_at(row.get(0)?) };
-                runs.push((key, row.get::<_, Option<i64>>(1)?.map(count)));
+                runs.push((key(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(count)));
             }
         }
         Ok(runs)
@@ -136,10 +141,10 @@ impl Writer<'_> {
         let key = params![place.0, place.1];
         let is_left =
             self.transaction.prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2")?.exists(key)?;
-        let row = RunRow::load(self.transaction, job, at)?;
+        let row = self.load_run(job, at)?;
         if let Some(row) = row.filter(|row| row.status == Status::Unrecorded && !is_left) {
             self.uncount(job, at, &row)?;
-            self.transaction.prepare_cached("DELETE FROM run WHERE job = ?1 AND at = ?2")?.execute(key)?;
+            self.delete_run(job, at)?;
         }
         Ok(())
     }
@@ -153,7 +158,7 @@ impl Writer<'_> {
             let end = row.duration_ms.map_or(i64::MAX, |ms| db(ms).saturating_add(END_TOLERANCE_MS));
             row.status == Status::Ok && after <= end
         };
-        if !RunRow::load(self.transaction, job, at)?.is_some_and(is_wrong) {
+        if !self.load_run(job, at)?.is_some_and(is_wrong) {
             return Ok(());
         }
         self.unsettled.insert(job);
@@ -171,10 +176,10 @@ impl Writer<'_> {
         at: RunAt,
         change: impl FnOnce(&Self, &mut RunRow) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
-        let Some(mut row) = RunRow::load(self.transaction, job, at)? else { return Ok(()) };
+        let Some(mut row) = self.load_run(job, at)? else { return Ok(()) };
         self.uncount(job, at, &row)?;
         change(self, &mut row)?;
-        row.save(self.transaction, job, at)?;
+        self.save_run(job, at, &row)?;
         self.recount(job, at, &row)
     }
 

@@ -52,7 +52,7 @@ impl UsageReader<'_> {
         on_growth: impl FnMut(&Growth),
     ) -> Result<(), LedgerError> {
         let grown = self.growth(counted, (window, slot_ms), of, on_growth);
-        grown.map_err(|error| LedgerError::of(self.reader.path(), error))
+        grown.map_err(|error| LedgerError::of(self.path, error))
     }
 
     fn growth(

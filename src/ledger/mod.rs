@@ -23,6 +23,7 @@ mod fold;
 mod growth;
 mod jobs;
 mod labels;
+mod memory;
 mod merge;
 mod open;
 mod positions;
@@ -187,8 +188,8 @@ impl LedgerError {
 pub struct Ledger {
     path: PathBuf,
     connection: Connection,
-    /// Held for as long as the ledger is open; unlocked by the system when the process ends.
-    lock: std::fs::File,
+    /// Held for as long as the ledger is open; unlocked by the system when the process ends. `None`: it is in memory.
+    lock: Option<std::fs::File>,
     /// The file that the connection writes to, to notice its deletion.
     file: crate::model::FileId,
     book: book::Book,
@@ -229,6 +230,12 @@ impl Ledger {
         self.book.counters.sources.values().filter_map(|source| source.last_record).max()
     }
 
+    /// Returns whether no source was read into it yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.book.positions.is_empty()
+    }
+
     /// Returns how much disk the ledger takes up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
@@ -241,6 +248,11 @@ impl Ledger {
 
     /// Brings what is held in memory back to what is committed, after a transaction that was rolled back.
     fn reload(&mut self) -> Result<(), LedgerError> {
+        if self.book.runs.is_some() {
+            // There is nothing but what is held; records that are told again are known.
+            self.book.stale = false;
+            return Ok(());
+        }
         let (book, totals) =
             store::load(&self.connection).map_err(|error| LedgerError::of(&self.path, error))?;
         let settings = self.book.settings;
@@ -271,7 +283,7 @@ impl Ledger {
 impl Drop for Ledger {
     /// Unlocks by word: closing the file alone leaves the lock to a child process that was just being started.
     fn drop(&mut self) {
-        _ = self.lock.unlock();
+        _ = self.lock.as_ref().map(std::fs::File::unlock);
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::book::Settings;
+use super::book::{Book, Settings};
+use super::memory::Runs;
+use super::totals::Totals;
 use super::{Ledger, LedgerError, schema, store};
 use crate::model::{FileId, UnixMs};
 
@@ -74,7 +76,7 @@ impl Ledger {
         let ledger = Self {
             path: path.into(),
             connection,
-            lock,
+            lock: Some(lock),
             file,
             book,
             totals,
@@ -86,6 +88,45 @@ impl Ledger {
         };
         Ok(Opened { ledger, origin })
     }
+
+    /// Makes a ledger for the occasion: it answers what runs used ([`Ledger::usage`]) and is gone with this value.
+    /// No series is made of what it counts, and every job appears under its own id.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn in_memory(options: &OpenOptions, now: UnixMs) -> Result<Self, LedgerError> {
+        let path = Path::new("in memory");
+        let (connection, mut book, totals) = in_memory(now).map_err(|error| LedgerError::of(path, error))?;
+        settle_gateway(&connection, path, options)?;
+        book.settings = Settings { max_jobs: options.max_jobs };
+        book.runs = Some(Runs::default());
+        Ok(Self {
+            path: path.into(),
+            connection,
+            lock: None,
+            file: FileId::default(),
+            book,
+            totals: Arc::new(Mutex::new(totals)),
+            pricing: super::pricing::unpriced(),
+            spent: Vec::new(),
+            spent_overflowed: false,
+            held: None,
+            unpacked: 0,
+        })
+    }
+}
+
+fn in_memory(now: UnixMs) -> rusqlite::Result<(Connection, Book, Totals)> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let transaction = connection.transaction()?;
+    schema::migrate(&transaction)?;
+    store::set_meta(&transaction, "created_ms", now.0)?;
+    // Nothing is exported.
+    store::set_meta(&transaction, "count_from_ms", i64::MAX)?;
+    transaction.commit()?;
+    let (book, totals) = store::load(&connection)?;
+    Ok((connection, book, totals))
 }
 
 fn prepare(

@@ -7,9 +7,9 @@ use rusqlite::{Connection, params};
 
 use super::apply::Applied;
 use super::book::Book;
-use super::rows::{Calls, RunRow, index};
+use super::rows::{Calls, index};
 use super::series::{Held, changed_series};
-use super::store::{id, pack_at, save_counters, save_series, unpack_at, usage};
+use super::store::{db, id, pack_at, save_counters, save_series, unpack_at, usage};
 use super::totals::{Series, Totals};
 use super::writer::Writer;
 use super::{Ledger, LedgerError, lock};
@@ -39,7 +39,7 @@ pub(super) fn unpriced() -> Pricing {
 }
 
 /// Runs that are priced in one transaction.
-const BATCH_RUNS: i64 = 2_000;
+const BATCH_RUNS: usize = 2_000;
 
 impl Ledger {
     /// Prices from now on like this. What was priced before stays as it was.
@@ -133,14 +133,18 @@ fn price_some(
 ) -> rusqlite::Result<Priced> {
     let transaction = connection.transaction()?;
     let before = book.counters.clone();
-    let keys: Vec<(i64, i64)> = transaction
+    let mut keys: BTreeSet<(i64, i64)> = transaction
         .prepare_cached(
             "SELECT job, at FROM run WHERE cost_provenance & 7 = 1 AND (job, at) > (?1, ?2)
              UNION SELECT job, at FROM unpriced_call WHERE (job, at) > (?1, ?2)
              ORDER BY job, at LIMIT ?3",
         )?
-        .query_map(params![after.0, after.1, BATCH_RUNS], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![after.0, after.1, db(BATCH_RUNS as u64)], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
+    if let Some(runs) = &book.runs {
+        keys.extend(runs.unpriced(after).take(BATCH_RUNS));
+    }
+    let keys: Vec<(i64, i64)> = keys.into_iter().take(BATCH_RUNS).collect();
     let mut writer = Writer::new(&transaction, book, pricing, now)?;
     for (job, at) in &keys {
         writer.price(index(*job), unpack_at(*at))?;
@@ -155,14 +159,13 @@ fn price_some(
     for series in &series {
         book.series_index.insert((series.labels, series.kind), series.seq);
     }
-    let full = i64::try_from(keys.len()).unwrap_or(0) == BATCH_RUNS;
-    Ok((keys.last().copied().filter(|_| full), applied, series, touched))
+    Ok((keys.last().copied().filter(|_| keys.len() == BATCH_RUNS), applied, series, touched))
 }
 
 impl Writer<'_> {
     /// Prices what of a run had no price, if it has one now: each call by itself, as if the price had been there.
     fn price(&mut self, job: usize, at: RunAt) -> rusqlite::Result<()> {
-        let Some(row) = RunRow::load(self.transaction, job, at)? else { return Ok(()) };
+        let Some(row) = self.load_run(job, at)? else { return Ok(()) };
         let is_told =
             row.provenance != UsageProvenance::Transcript && row.calls.provenance == CostProvenance::Unpriced;
         let told = is_told.then(|| self.charge(&self.book.labels[row.labels], at.time(), &row.usage, false));

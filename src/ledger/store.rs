@@ -109,6 +109,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
         counters: counters(connection)?,
         folded_before: meta(connection, "folded_before_ms")?.map(UnixMs),
         count_from: meta(connection, "count_from_ms")?.map(UnixMs),
+        runs: None,
         stale: false,
         jobs,
         labels,

@@ -4,14 +4,17 @@
 //! segments cover a range they are read instead of its rows.
 //! Invariant: all that one [`UsageReader`] hands out is of one moment, whatever a writer does meanwhile.
 
-use rusqlite::{Transaction, params};
+use std::path::Path;
 
+use rusqlite::{Connection, Transaction, params};
+
+use super::memory::Runs;
 use super::read::LedgerReader;
 use super::rows::index;
 use super::segments::{Key, Segment};
 use super::store::{count, meta, pack_at, unpack_facts};
 use super::used::UsedRows;
-use super::{Labels, LedgerError, Series, schema};
+use super::{Labels, Ledger, LedgerError, Series, schema};
 use crate::model::{
     Billing, Cost, NanoUsd, Reason, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
 };
@@ -106,8 +109,10 @@ pub struct FoldedRuns {
 
 /// A view of one moment.
 pub struct UsageReader<'a> {
-    pub(super) reader: &'a LedgerReader,
+    pub(super) path: &'a Path,
     pub(super) transaction: Transaction<'a>,
+    /// Where the runs are if they are not in the database.
+    runs: Option<&'a Runs>,
     /// Name of the gateway that the ledger belongs to.
     pub gateway: String,
     /// When the ledger was made: nothing was exported from it before.
@@ -131,11 +136,24 @@ impl LedgerReader {
         if found < known {
             return Err(LedgerError::Older { path: self.path().into(), found, known });
         }
-        self.begin().map_err(failed)
+        UsageReader::begin(self.path(), self.connection(), None).map_err(failed)
     }
+}
 
-    fn begin(&self) -> rusqlite::Result<UsageReader<'_>> {
-        let transaction = self.connection().unchecked_transaction()?;
+impl Ledger {
+    /// Begins to read what runs used.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
+        let runs = self.book.runs.as_ref();
+        UsageReader::begin(&self.path, &self.connection, runs).map_err(|error| self.failed(error))
+    }
+}
+
+impl<'a> UsageReader<'a> {
+    fn begin(path: &'a Path, connection: &'a Connection, runs: Option<&'a Runs>) -> rusqlite::Result<Self> {
+        let transaction = connection.unchecked_transaction()?;
         let mut statement = transaction.prepare(
             "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled FROM job ORDER BY id",
         )?;
@@ -169,17 +187,15 @@ impl LedgerReader {
         let gateway = meta(&transaction, "gateway")?.unwrap_or_default();
         let created = UnixMs(meta(&transaction, "created_ms")?.unwrap_or(0));
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
-        Ok(UsageReader { reader: self, transaction, gateway, created, jobs, labels, folded_before })
+        Ok(Self { path, transaction, runs, gateway, created, jobs, labels, folded_before })
     }
-}
 
-impl UsageReader<'_> {
     /// Returns all exported series.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn series(&self) -> Result<Vec<Series>, LedgerError> {
-        super::store::series(&self.transaction).map_err(|error| LedgerError::of(self.reader.path(), error))
+        super::store::series(&self.transaction).map_err(|error| LedgerError::of(self.path, error))
     }
 
     /// Hands out every run of a window whose job is wanted, job by job, each job's in the order of time.
@@ -192,7 +208,7 @@ impl UsageReader<'_> {
         wanted: impl Fn(usize) -> bool,
         on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
-        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.reader.path(), error))
+        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.path, error))
     }
 
     fn runs(
@@ -210,6 +226,11 @@ impl UsageReader<'_> {
         for (job, known) in self.jobs.iter().enumerate() {
             // Jobs whose newest run is older: most of those that ran once.
             if known.last_run.is_some_and(|last| last < window.since) || !wanted(job) {
+                continue;
+            }
+            if let Some(runs) = self.runs {
+                let held = runs.between(job, since, until);
+                rows.for_each_held((job, known.row), (since, until), held, &mut parts, &mut on_run)?;
                 continue;
             }
             let mut from = since;
@@ -244,7 +265,7 @@ impl UsageReader<'_> {
         window: Window,
         on_day: impl FnMut(&FoldedRuns),
     ) -> Result<(), LedgerError> {
-        self.folded(window, on_day).map_err(|error| LedgerError::of(self.reader.path(), error))
+        self.folded(window, on_day).map_err(|error| LedgerError::of(self.path, error))
     }
 
     fn folded(&self, window: Window, mut on_day: impl FnMut(&FoldedRuns)) -> rusqlite::Result<()> {

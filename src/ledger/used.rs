@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Row, Rows, Statement, params};
 
-use super::rows::{Calls, index};
+use super::rows::{Calls, RunRow, index};
 use super::store::{count, unpack_at, unpack_facts, usage};
 use super::usage::{UsedPart, UsedRun};
-use crate::model::{Billing, Cost, NanoUsd, UsageProvenance};
+use crate::model::{Billing, Cost, CostProvenance, NanoUsd, Usage, UsageProvenance};
 
 /// Reads the rows of runs.
 pub(super) struct UsedRows<'a> {
@@ -37,24 +37,69 @@ impl<'a> UsedRows<'a> {
     ) -> rusqlite::Result<()> {
         let range = params![id, from, until];
         let mut rows = self.own.query(range)?;
-        let mut others = self.further.query(range)?;
-        let mut next = next_part(&mut others)?;
+        let mut further = Further::new(self.further.query(range)?)?;
         while let Some(row) = rows.next()? {
             let at: i64 = row.get(0)?;
             let (status, reason, _, provenance) = unpack_facts(row.get(9)?);
             parts.clear();
             parts.push(part(row)?);
-            while let Some((of, part)) = next.filter(|(of, _)| *of <= at) {
-                // Until a transcript covers the record, its calls are not counted beside it.
-                if of == at && provenance == UsageProvenance::Transcript {
-                    parts.push(part);
-                }
-                next = next_part(&mut others)?;
-            }
+            further.of((at, provenance), parts)?;
             let duration_ms = row.get::<_, Option<i64>>(8)?.map(count);
             let at = unpack_at(at);
             let recorded_at = at.time().plus(row.get(10)?);
             on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
+        }
+        Ok(())
+    }
+
+    /// The same for runs that are in memory, where it is not kept when they were recorded.
+    pub fn for_each_held(
+        &mut self,
+        (job, id): (usize, i64),
+        (from, until): (i64, i64),
+        held: impl Iterator<Item = (i64, RunRow)>,
+        parts: &mut Vec<UsedPart>,
+        mut on_run: impl FnMut(&UsedRun<'_>),
+    ) -> rusqlite::Result<()> {
+        let mut further = Further::new(self.further.query(params![id, from, until])?)?;
+        for (at, row) in held {
+            let RunRow { duration_ms, status, reason, provenance, .. } = row;
+            let known = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
+            parts.clear();
+            parts.push(used(row.labels, row.usage, known));
+            further.of((at, provenance), parts)?;
+            let at = unpack_at(at);
+            let recorded_at = at.time();
+            on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
+        }
+        Ok(())
+    }
+}
+
+/// What runs used under further labels, in the order of time.
+struct Further<'r> {
+    rows: Rows<'r>,
+    next: Option<(i64, UsedPart)>,
+}
+
+impl<'r> Further<'r> {
+    fn new(mut rows: Rows<'r>) -> rusqlite::Result<Self> {
+        let next = next_part(&mut rows)?;
+        Ok(Self { rows, next })
+    }
+
+    /// Adds those of a run, given by its packed time. Runs are asked for in the order of time.
+    fn of(
+        &mut self,
+        (at, provenance): (i64, UsageProvenance),
+        parts: &mut Vec<UsedPart>,
+    ) -> rusqlite::Result<()> {
+        while let Some((of, part)) = self.next.filter(|(of, _)| *of <= at) {
+            // Until a transcript covers the record, its calls are not counted beside it.
+            if of == at && provenance == UsageProvenance::Transcript {
+                parts.push(part);
+            }
+            self.next = next_part(&mut self.rows)?;
         }
         Ok(())
     }
@@ -70,10 +115,14 @@ fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
 fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
     let usd = row.get::<_, Option<i64>>(6)?.unwrap_or(0);
     let known = row.get::<_, Option<i64>>(7)?.map(|packed| Calls::unpacked(0, usd, packed));
-    Ok(UsedPart {
-        labels: index(row.get(5)?),
-        usage: usage(row, 1)?,
-        cost: known.map(|known| Cost { usd: NanoUsd(usd), provenance: known.provenance }),
+    Ok(used(index(row.get(5)?), usage(row, 1)?, known))
+}
+
+fn used(labels: usize, usage: Usage, known: Option<Calls>) -> UsedPart {
+    UsedPart {
+        labels,
+        usage,
+        cost: known.map(|known| Cost { usd: NanoUsd(known.cost), provenance: known.provenance }),
         billing: known.map_or_else(Billing::default, |known| known.billing),
-    })
+    }
 }

@@ -116,6 +116,17 @@ impl<'a> Writer<'a> {
 
     /// Inserts a run; returns whether it was not there.
     pub fn insert_run(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<bool> {
+        let is_new = match &mut self.book.runs {
+            Some(runs) => runs.insert(job, at, row),
+            None => self.insert_row(job, at, row)?,
+        };
+        if is_new {
+            *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
+        }
+        Ok(is_new)
+    }
+
+    fn insert_row(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<bool> {
         let charged = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
         let inserted = self.insert.execute(params![
             id(job),
@@ -133,9 +144,39 @@ impl<'a> Writer<'a> {
         ])?;
         if inserted > 0 {
             segments::uncover(self.transaction, self.book, job, at)?;
-            *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
         }
         Ok(inserted > 0)
+    }
+
+    /// Returns a run; `None` if there is none.
+    pub fn load_run(&self, job: usize, at: RunAt) -> rusqlite::Result<Option<RunRow>> {
+        match &self.book.runs {
+            Some(runs) => Ok(runs.get(job, at)),
+            None => RunRow::load(self.transaction, job, at),
+        }
+    }
+
+    /// Writes a run that is there.
+    pub fn save_run(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
+        match &mut self.book.runs {
+            Some(runs) => runs.set(job, at, row),
+            None => row.save(self.transaction, job, at)?,
+        }
+        Ok(())
+    }
+
+    /// Removes a run.
+    pub fn delete_run(&mut self, job: usize, at: RunAt) -> rusqlite::Result<()> {
+        match &mut self.book.runs {
+            Some(runs) => runs.remove(job, at),
+            None => {
+                _ = self
+                    .transaction
+                    .prepare_cached("DELETE FROM run WHERE job = ?1 AND at = ?2")?
+                    .execute(params![id(job), pack_at(at)])?
+            }
+        }
+        Ok(())
     }
 
     /// Returns what a usage under these labels is charged.
@@ -147,7 +188,7 @@ impl<'a> Writer<'a> {
     /// Merges a record into the run that is known under its key.
     fn update(&mut self, job: usize, run: &Run) -> rusqlite::Result<Outcome> {
         let at = run.key.at;
-        let Some(mut row) = RunRow::load(self.transaction, job, at)? else { return Ok(Outcome::Duplicate) };
+        let Some(mut row) = self.load_run(job, at)? else { return Ok(Outcome::Duplicate) };
         let mut known = Known {
             status: row.status,
             reason: row.reason,
@@ -183,7 +224,7 @@ impl<'a> Writer<'a> {
             let charge = self.charge(&self.book.labels[labels], at.time(), &row.usage, false);
             row.calls = Calls::charged(0, charge);
         }
-        row.save(self.transaction, job, at)?;
+        self.save_run(job, at, &row)?;
         self.recount(job, at, &row)?;
         self.unsettled.insert(job);
         self.touched.insert(job);
@@ -365,6 +406,10 @@ impl<'a> Writer<'a> {
 
     /// Counts the streak anew for jobs whose runs came out of order or changed.
     fn settle_streaks(&mut self) -> rusqlite::Result<()> {
+        if self.book.runs.is_some() {
+            // Nobody is told of it.
+            return Ok(());
+        }
         for job in std::mem::take(&mut self.unsettled) {
             let mut statement = self
                 .transaction

@@ -33,7 +33,7 @@ const SELECT: &str =
 #[must_use]
 pub fn table(totals_are_sums: bool) -> Table {
     let read = if totals_are_sums { read_summed } else { read_as_written };
-    Table { source: SOURCE, select: SELECT, dense: true, read }
+    Table { source: SOURCE, select: SELECT, recorded: "ts", since: None, dense: true, read }
 }
 
 /// Returns whether 2026.6.6 or later has opened the database, by an index that earlier versions do not make.

@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::record::{Parsed, is_whole_record, parse_line};
-use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
-use crate::tail::{Line, OpenError, Reader, open_regular};
+use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
+use crate::tail::{Age, Line, OpenError, Reader, open_regular, start_of_wanted};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "run-log";
@@ -20,6 +20,11 @@ pub const SOURCE: &str = "run-log";
 const BATCH_BYTES: u64 = 1 << 20;
 /// After this time without a newline a whole last record counts all the same: 24 h in milliseconds.
 pub const UNFINISHED_MS: i64 = 86_400_000;
+
+/// By how much the gateway's clock may have been set back while it wrote what is asked for by time: 1 h in milliseconds.
+pub const SLACK_MS: i64 = 3_600_000;
+/// After this many bytes of older records no newer one is looked for before them.
+const BEYOND_BYTES: u64 = 32 << 10;
 
 /// What a name in the directory of run logs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,54 @@ pub enum PollError {
     /// It could not be read.
     #[error("cannot read {0}: {1}; it is tried again at its next change and at every sweep")]
     Read(std::path::PathBuf, io::Error),
+}
+
+/// Returns where to begin with a log so that nothing is missed that was recorded from `since` on: records are appended
+/// when their runs have ended, so that those lie at its end. Only a clock that was set back mixes them; it is for the
+/// caller to ask for as much more ([`SLACK_MS`]).
+///
+/// # Errors
+/// See [`PollError`].
+pub fn position_since(
+    runs_dir: &Path,
+    name: &OsStr,
+    since: UnixMs,
+    now: UnixMs,
+) -> Result<FilePosition, PollError> {
+    let file = open_regular(runs_dir, Path::new(name))?;
+    let failed = |error| PollError::Read(runs_dir.join(name), error);
+    let metadata = file.metadata().map_err(failed)?;
+    let age = |line: &[u8]| match recorded_at(line, now) {
+        Some(at) if at >= since => Age::Wanted,
+        Some(_) => Age::Older,
+        None => Age::Unknown,
+    };
+    // What was not written to since holds nothing. A second is what some file systems know of times.
+    let offset = match UnixMs(metadata.mtime().saturating_add(1).saturating_mul(1000)) < since {
+        true => metadata.len(),
+        false => start_of_wanted(&file, BEYOND_BYTES, age).map_err(failed)?,
+    };
+    let file = FileId { dev: metadata.dev(), ino: metadata.ino() };
+    Ok(FilePosition { file, offset, ..FilePosition::default() })
+}
+
+/// Returns when a line was recorded, if it says.
+fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
+    // So every record of OpenClaw's begins; times have 13 digits until the year 2286.
+    if let Some(rest) = line.strip_prefix(b"{\"ts\":")
+        && let Some((digits, rest)) = rest.split_first_chunk::<13>()
+        && rest.first() == Some(&b',')
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        return Some(UnixMs(digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))));
+    }
+    let mut newest = None;
+    parse_line(line, now, |parsed| {
+        if let Parsed::Run(run) = parsed {
+            newest = newest.max(Some(run.recorded_at));
+        }
+    });
+    newest
 }
 
 /// Looks at one run log and returns what lies behind `from`.

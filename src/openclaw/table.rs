@@ -31,6 +31,10 @@ pub struct Table {
     pub source: &'static str,
     /// Selects the columns that [`read`](Self::read) wants, after the row's number, without a condition.
     pub select: &'static str,
+    /// The column with the time at which a run was recorded, in ms; it may be NULL.
+    pub recorded: &'static str,
+    /// What was recorded earlier is not read.
+    pub since: Option<UnixMs>,
     /// Whether every row of the table is a run, so that a missing number above the position is a lost run.
     pub dense: bool,
     /// Makes what it is of a row, and its identity.
@@ -80,6 +84,12 @@ pub struct Again {
 }
 
 impl Table {
+    /// Returns how to read only what was recorded from `since` on.
+    #[must_use]
+    pub const fn since(self, since: Option<UnixMs>) -> Self {
+        Self { since, ..self }
+    }
+
     /// Returns the source's id: the key of its position.
     #[must_use]
     pub fn source_id(&self) -> SourceId {
@@ -213,9 +223,14 @@ impl Reading {
 
     /// Reads the rows behind the position. Returns whether there are more.
     fn read_on(&mut self, table: &Table, connection: &Connection, now: UnixMs) -> rusqlite::Result<bool> {
-        let sql = format!("{} WHERE rowid > ?1 AND rowid <= ?2 ORDER BY rowid", table.select);
+        let recent = match table.since {
+            Some(_) => format!("AND ({0} IS NULL OR {0} >= ?3)", table.recorded),
+            None => "AND ?3".to_owned(),
+        };
+        let sql = format!("{} WHERE rowid > ?1 AND rowid <= ?2 {recent} ORDER BY rowid", table.select);
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([self.position.row, self.until.unwrap_or(i64::MAX)])?;
+        let since = table.since.map_or(1, |since| since.0);
+        let mut rows = statement.query([self.position.row, self.until.unwrap_or(i64::MAX), since])?;
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
             if self.rows == BATCH_ROWS || bytes >= BATCH_BYTES {

@@ -44,7 +44,7 @@ const ENDED: [&str; 4] = ["succeeded", "failed", "timed_out", "cancelled"];
 /// Returns how to read the table.
 #[must_use]
 pub fn table() -> Table {
-    Table { source: SOURCE, select: SELECT, dense: false, read }
+    Table { source: SOURCE, select: SELECT, recorded: "ended_at", since: None, dense: false, read }
 }
 
 fn read(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {

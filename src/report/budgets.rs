@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::sums::provenance;
 use super::{ReportError, Sums};
-use crate::ledger::{Labels, LedgerReader, UsageReader, UsedRun, Window};
+use crate::ledger::{Labels, UsageReader, UsedRun, Window};
 use crate::model::{BudgetDefinition, CostProvenance, NanoUsd, UnixMs};
 use crate::price::{BudgetClock, Expected, Matcher, PeriodBounds, Rhythm, RunLabels, project};
 
@@ -38,14 +38,13 @@ struct Running {
 /// # Errors
 /// The ledger's, and a time zone that this machine does not know.
 pub fn budgets(
-    reader: &LedgerReader,
+    usage: &UsageReader<'_>,
     definitions: &[BudgetDefinition],
     until: UnixMs,
 ) -> Result<Vec<BudgetRow>, ReportError> {
     if definitions.is_empty() {
         return Ok(Vec::new());
     }
-    let usage = reader.usage()?;
     let now = until.plus(-1);
     let mut all = Vec::new();
     for definition in definitions {
@@ -71,9 +70,22 @@ pub fn budgets(
     for period in periods {
         let mut of_period: Vec<&mut Running> =
             all.iter_mut().filter(|budget| budget.row.period == period).collect();
-        read(&usage, Window { since: period.start, until }, &mut of_period)?;
+        read(usage, Window { since: period.start, until }, &mut of_period)?;
     }
-    Ok(all.into_iter().map(|budget| budget.finish(&usage, now)).collect())
+    Ok(all.into_iter().map(|budget| budget.finish(usage, now)).collect())
+}
+
+/// Returns when the earliest period began of those that a window ends in; `None` without budgets.
+///
+/// # Errors
+/// A time zone that this machine does not know.
+pub fn first_period(definitions: &[BudgetDefinition], until: UnixMs) -> Result<Option<UnixMs>, ReportError> {
+    let mut first = None;
+    for definition in definitions {
+        let start = clock(definition)?.period_of(until.plus(-1)).ok().map(|period| period.start);
+        first = first.into_iter().chain(start).min();
+    }
+    Ok(first)
 }
 
 fn clock(definition: &BudgetDefinition) -> Result<BudgetClock, ReportError> {

@@ -1,10 +1,11 @@
 //! The `report` command: its flags to a question, a ledger to ask, and the answer on standard output.
 //!
-//! Without a ledger the state directory is read into one in a temporary directory, by the same collector as `serve`
-//! uses, so that the numbers are the same. Invariant: neither the ledger nor the state directory is written to.
+//! Without a ledger the state directory is read into one in memory, by the same collector as `serve` uses, so that the
+//! numbers are the same. Invariant: neither the ledger nor the state directory is written to.
 
 pub mod export;
 mod flags;
+mod progress;
 mod reconcile;
 mod server;
 mod source;
@@ -17,11 +18,15 @@ use std::time::Duration;
 use self::server::Server;
 use self::source::Source;
 use super::export::ExportError;
-use super::{Report, ReportError, Terminal, Zone, budgets, compat, csv, json, markdown, report, table};
+use super::{
+    Query, Report, ReportError, Terminal, Zone, budgets, compat, csv, first_period, json, markdown, report,
+    table,
+};
 use crate::cli::ReportArgs;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::ledger::{LedgerError, LedgerReader};
+use crate::ledger::LedgerError;
+use crate::model::UnixMs;
 use crate::serve::Signals;
 
 pub use flags::overrides;
@@ -94,6 +99,8 @@ pub struct Environment<'a> {
     pub terminal: Terminal,
     /// Where the answer goes.
     pub out: Box<dyn Write>,
+    /// Where a bar is drawn for whoever waits; `None`: nobody looks.
+    pub progress: Option<Box<dyn Write>>,
     /// Takes a line for whoever waits, or has to know.
     pub say: &'a dyn Fn(&str),
 }
@@ -118,6 +125,7 @@ impl<'a> Environment<'a> {
                 colour: is_terminal && !dumb && set("NO_COLOR").is_none(),
             },
             out: Box::new(out),
+            progress: (io::stderr().is_terminal() && !dumb).then(|| Box::new(io::stderr()) as Box<dyn Write>),
             say,
         }
     }
@@ -172,7 +180,7 @@ impl Origin {
                 flags::for_server(args)?;
                 Self::There(Box::new(Server::new(url, args, config)?))
             }
-            None => Self::Here(Source::choose(args, config)?),
+            None => Self::Here(Source::choose(args, config)),
         })
     }
 
@@ -187,12 +195,14 @@ impl Origin {
         &mut self,
         args: &ReportArgs,
         zone: &Zone,
-        environment: &Environment<'_>,
+        environment: &mut Environment<'_>,
         signals: &mut Signals,
     ) -> Result<Report, CommandError> {
         match self {
             Self::Here(source) => {
-                source.read(environment, signals).await?;
+                let query = flags::query(args, zone, environment.clock.now())?;
+                let since = if args.full_scan { None } else { Some(begins(&query, source)?) };
+                source.read(environment, signals, since).await?;
                 ask(args, zone, source, environment)
             }
             Self::There(server) => {
@@ -228,6 +238,13 @@ async fn watch(
     }
 }
 
+/// Returns when the first run may have started that is asked for: in the window, in the one before it, or in the period of
+/// a budget.
+fn begins(query: &Query, source: &Source) -> Result<UnixMs, CommandError> {
+    let period = first_period(source.budgets(), query.window.until)?;
+    Ok(period.map_or(query.begins(), |period| period.min(query.begins())))
+}
+
 fn ask(
     args: &ReportArgs,
     zone: &Zone,
@@ -235,16 +252,10 @@ fn ask(
     environment: &Environment<'_>,
 ) -> Result<Report, CommandError> {
     let query = flags::query(args, zone, environment.clock.now())?;
-    let answered = |reader: &LedgerReader| {
-        let budgets = budgets(reader, source.budgets(), query.window.until)?;
-        report(reader, &query).map(|answer| Report { budgets, ..answer })
-    };
-    let reader = source.open()?;
-    let mut answer = answered(&reader);
-    if reader.is_overtaken() {
-        answer = answered(&source.open()?);
-    }
-    let answer = answer?;
+    let answer = source.ask(|usage| {
+        let budgets = budgets(usage, source.budgets(), query.window.until)?;
+        report(usage, &query).map(|answer| Report { budgets, ..answer })
+    })?;
     if answer.totals.runs.total == 0 && !args.job.is_empty() {
         (environment.say)("note: no run of a job that --job names, by name or id; wildcards are * and ?");
     }

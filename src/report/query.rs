@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use super::group::{Grouping, Names, Place};
 use super::tally::{Selected, Tally};
 use super::{BudgetRow, Cell, Dimension, ReportError, Sums, Zone};
-use crate::ledger::{LedgerReader, Window};
+use crate::ledger::{UsageReader, Window};
+use crate::model::UnixMs;
 use crate::price::Pattern;
 
 /// Whose runs are asked for; empty: everybody's.
@@ -81,6 +82,14 @@ pub struct Query {
     pub top: Option<usize>,
 }
 
+impl Query {
+    /// Returns when the first run may have started that is asked for.
+    #[must_use]
+    pub fn begins(&self) -> UnixMs {
+        if self.compare { before(self.window).since } else { self.window.since }
+    }
+}
+
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -125,20 +134,19 @@ pub struct Report {
 ///
 /// # Errors
 /// The ledger's.
-pub fn report(reader: &LedgerReader, query: &Query) -> Result<Report, ReportError> {
-    let usage = reader.usage()?;
-    let names = Names::of(&usage);
-    let selected = Selected::new(&names, &usage, &query.selection);
+pub fn report(usage: &UsageReader<'_>, query: &Query) -> Result<Report, ReportError> {
+    let names = Names::of(usage);
+    let selected = Selected::new(&names, usage, &query.selection);
     let mut grouping = Grouping::new(&names, &query.by, &query.zone)?;
     let mut now = Tally::new(query.window);
     now.keep = query.top.filter(|_| grouping.is_by_run());
     now.sort = query.sort.unwrap_or(Sort::Last);
-    now.read(&usage, &selected, &mut grouping)?;
+    now.read(usage, &selected, &mut grouping)?;
     let previous_window = query.compare.then(|| before(query.window));
     let previous = previous_window
         .map(|window| {
             let mut tally = Tally::new(window);
-            tally.read(&usage, &selected, &mut grouping).map(|()| tally)
+            tally.read(usage, &selected, &mut grouping).map(|()| tally)
         })
         .transpose()?;
     let previous_totals = previous.as_ref().map(|tally| tally.totals.clone());

@@ -97,7 +97,7 @@ impl Bench {
     }
 
     fn ask(&self, query: &Query) -> Report {
-        report(&self.reader, query).unwrap()
+        report(&self.reader.usage().unwrap(), query).unwrap()
     }
 }
 
@@ -346,7 +346,7 @@ fn budgets_stand_as_their_period_does_when_the_window_ends() {
         budget("month", Period::Month, "UTC", Some("n*")),
     ];
     let stand = |until: &str| {
-        let rows = budgets(&bench.reader, &definitions, at(until)).unwrap();
+        let rows = budgets(&bench.reader.usage().unwrap(), &definitions, at(until)).unwrap();
         rows.iter().map(|row| (row.sums.cost.0 / 1_020_000, row.projected.0 / 1_020_000)).collect::<Vec<_>>()
     };
     // 18 more come this day in UTC, 9 in Tokyo, where it began at 15:00 UTC.
@@ -358,7 +358,7 @@ fn budgets_stand_as_their_period_does_when_the_window_ends() {
     );
     assert_eq!(stand("2026-05-02T00:00:00.001Z"), [(1, 1), (5, 13), (0, 0)]);
     let asked = query(&[Dimension::Job], "2026-05-02T05:00:00Z", "2026-05-02T05:30:00Z", "UTC");
-    let budgets = budgets(&bench.reader, &definitions, asked.window.until).unwrap();
+    let budgets = budgets(&bench.reader.usage().unwrap(), &definitions, asked.window.until).unwrap();
     let report = Report { budgets, ..bench.ask(&asked) };
     assert_eq!(
         text::footnotes(&report)[..3],

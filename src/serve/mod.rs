@@ -14,7 +14,7 @@ mod state;
 
 pub use budgets::Budgets;
 pub use collector::{
-    CatalogueUse, Collector, PriceSettings, Progress, SOURCES, SourceHealth, gateway_log_place,
+    CatalogueUse, Collector, PriceSettings, Progress, SOURCES, Scope, SourceHealth, gateway_log_place,
 };
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;

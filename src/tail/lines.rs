@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -159,8 +160,10 @@ impl Reader {
 
     /// Hands out the whole lines in the buffer and steps over what exceeds the limit.
     fn hand_out(&self, pass: &mut Pass, on_line: &mut impl FnMut(Line<'_>) -> bool) {
+        let mut recent = Recent::default();
         while let Some(length) = memchr::memchr(b'\n', &self.buffer[pass.taken..pass.filled]) {
-            let line = &self.buffer[pass.taken..pass.taken + length];
+            let start = pass.taken;
+            let line = &self.buffer[start..start + length];
             pass.taken += length + 1;
             let length = length as u64;
             if pass.position.skipped > 0 || line.len() > MAX_LINE_BYTES {
@@ -168,17 +171,18 @@ impl Reader {
                 pass.position.offset += pass.position.skipped + length + 1;
                 pass.position.skipped = 0;
                 // It was not held, so there is no hash of it; see `mark_without_line`.
-                pass.position.last = None;
+                (pass.position.last, recent) = (None, Recent::default());
                 continue;
             }
             let content = trim_line_end(line);
             if content.is_empty() {
-                pass.position.advance_blank(length + 1);
+                recent.note_blank(&mut pass.position, length + 1);
                 continue;
             }
-            pass.position.advance(content, length + 1);
+            recent.note(&mut pass.position, start..start + content.len(), length + 1);
             on_line(Line::Whole(content));
         }
+        recent.mark(&mut pass.position, &self.buffer);
         let unfinished = pass.filled - pass.taken;
         if pass.position.skipped > 0 || unfinished > MAX_LINE_BYTES {
             pass.position.skipped += unfinished as u64;
@@ -190,7 +194,9 @@ impl Reader {
         let rest = &self.buffer[pass.taken..pass.filled];
         let content = trim_line_end(rest);
         if pass.position.skipped == 0 && !content.is_empty() && on_line(Line::Unfinished(content)) {
-            pass.position.advance(content, rest.len() as u64);
+            let mut recent = Recent::default();
+            recent.note(&mut pass.position, pass.taken..pass.taken + content.len(), rest.len() as u64);
+            recent.mark(&mut pass.position, &self.buffer);
             pass.taken = pass.filled;
         }
     }
@@ -216,23 +222,38 @@ struct Pass {
     taken: usize,
 }
 
-impl FilePosition {
-    /// Moves behind a line of `span` bytes, its end included.
-    fn advance(&mut self, content: &[u8], span: u64) {
-        let previous = self.last.filter(|mark| mark.previous != NO_LINE).map_or(0, |mark| mark.hash);
-        self.offset += span;
-        self.last = Some(LineMark { hash: xxh3_64(content), previous, len: span });
+/// The last line that was handed out of a buffer, and the one before it: of a thousand lines only two are hashed.
+#[derive(Default)]
+struct Recent {
+    /// Where it lies in the buffer, and its length with all that ends it. Then the position's own mark is not up to date.
+    last: Option<(Range<usize>, u64)>,
+    before: Option<Range<usize>>,
+}
+
+impl Recent {
+    fn note(&mut self, position: &mut FilePosition, content: Range<usize>, span: u64) {
+        position.offset += span;
+        self.before = self.last.take().map(|(line, _)| line);
+        self.last = Some((content, span));
     }
 
-    /// Moves behind an empty line: a rewrite drops those, so they belong to the line before.
-    fn advance_blank(&mut self, span: u64) {
-        self.offset += span;
-        match &mut self.last {
-            Some(mark) if mark.previous != NO_LINE && mark.len <= 2 * MAX_LINE_BYTES as u64 => {
-                mark.len += span
-            }
-            _ => self.last = None,
+    /// Takes an empty line: a rewrite drops those, so they belong to the line before.
+    fn note_blank(&mut self, position: &mut FilePosition, span: u64) {
+        position.offset += span;
+        let longest = 2 * MAX_LINE_BYTES as u64;
+        match (&mut self.last, &mut position.last) {
+            (Some((_, len)), _) if *len <= longest => *len += span,
+            (None, Some(mark)) if mark.previous != NO_LINE && mark.len <= longest => mark.len += span,
+            _ => (position.last, *self) = (None, Self::default()),
         }
+    }
+
+    /// Makes the mark of the last line.
+    fn mark(self, position: &mut FilePosition, buffer: &[u8]) {
+        let Some((line, len)) = self.last else { return };
+        let known = position.last.filter(|mark| mark.previous != NO_LINE).map_or(0, |mark| mark.hash);
+        let previous = self.before.map_or(known, |before| xxh3_64(&buffer[before]));
+        position.last = Some(LineMark { hash: xxh3_64(&buffer[line]), previous, len });
     }
 }
 

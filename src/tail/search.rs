@@ -1,4 +1,5 @@
-//! Finds a line that was consumed before, in a file that may have been rewritten.
+//! Finds a line from the end of a file backwards: one that was consumed before, in a file that may have been rewritten,
+//! or the first of those that are new enough to be asked for.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +13,10 @@ use crate::model::LineMark;
 /// First block read from the end: holds the usual appended line and the one before it.
 const FIRST_BLOCK_BYTES: u64 = 8 << 10;
 const LARGEST_BLOCK_BYTES: u64 = 256 << 10;
+/// Bytes at the beginning of a file in which its first line is looked for.
+const HEAD_BYTES: usize = 8 << 10;
+/// First block read where several lines are expected to be asked for.
+const WANTED_BLOCK_BYTES: u64 = 64 << 10;
 
 /// Where a line was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,54 @@ pub(super) fn backwards(file: &File, size: u64, mark: LineMark) -> io::Result<(O
         }
     }
     Ok((candidate, size - lines.start))
+}
+
+/// How old a line is, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// It is asked for.
+    Wanted,
+    /// It is older than all that is.
+    Older,
+    /// It does not say.
+    Unknown,
+}
+
+/// Returns an offset behind which all lines lie that are wanted, in a file whose lines are mostly in the order of time:
+/// from the end backwards until `beyond` bytes in a row were of older lines. These are behind the offset too. The file's
+/// length if no line is wanted.
+///
+/// # Errors
+/// Any error of reading.
+pub fn start_of_wanted(file: &File, beyond: u64, mut age: impl FnMut(&[u8]) -> Age) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    if is_first_wanted(file, &mut age)? {
+        return Ok(0);
+    }
+    let mut lines =
+        Backwards { file, start: size, block: WANTED_BLOCK_BYTES, held: Vec::new(), skipping: false };
+    let (mut start, mut older, mut any) = (size, 0, false);
+    while let Some((at, span, content)) = lines.next()? {
+        match age(trim_line_end(&content)) {
+            Age::Wanted => (any, older) = (true, 0),
+            Age::Older => older += span,
+            // What is asked for may lie before it.
+            Age::Unknown => {}
+        }
+        start = at;
+        if older >= beyond {
+            break;
+        }
+    }
+    Ok(if any { start } else { size })
+}
+
+/// Returns whether even the first line is wanted: then there is nothing to look for.
+fn is_first_wanted(file: &File, age: &mut impl FnMut(&[u8]) -> Age) -> io::Result<bool> {
+    let mut head = [0; HEAD_BYTES];
+    let read = file.read_at(&mut head, 0)?;
+    let line = memchr::memchr(b'\n', &head[..read]).map(|end| trim_line_end(&head[..end]));
+    Ok(line.is_some_and(|line| age(line) == Age::Wanted))
 }
 
 /// Iterates over the lines of a file from its end, in memory bounded by one line.

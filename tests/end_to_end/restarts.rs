@@ -103,6 +103,7 @@ fn a_long_history_is_no_growth() {
         line_bytes: 1_000,
         seed: 52,
         first_run_at: now().plus(-30 * 86_400_000),
+        interval_ms: 60_000,
     };
     let sums = corpus::write(&sandbox.state_dir(), spec).unwrap();
     let truth = Count { runs: sums.runs, input: sums.input, output: sums.output };

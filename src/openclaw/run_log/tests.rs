@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::*;
 use crate::model::RunAt;
 
+mod since;
+
 const NOW: UnixMs = UnixMs(1_795_240_000_000);
 const T0: i64 = 1_795_234_000_000;
 

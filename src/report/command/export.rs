@@ -38,17 +38,17 @@ enum Form {
 pub async fn run(
     args: &ExportArgs,
     config: &Config,
-    environment: &Environment<'_>,
+    environment: &mut Environment<'_>,
 ) -> Result<(), CommandError> {
     let asked = args.as_report();
     let zone = flags::zone(&asked, environment.zone.as_deref())?;
     // A mistyped flag is said before anything is read.
     flags::query(&asked, &zone, environment.clock.now())?;
     let form = form(args, config);
-    let mut source = Source::choose(&asked, config)?;
+    let mut source = Source::choose(&asked, config).on_disk()?;
     source.limit_jobs(config);
     let mut signals = Signals::new().map_err(CommandError::Prepare)?;
-    source.read(environment, &mut signals).await?;
+    source.read(environment, &mut signals, None).await?;
     let reader = source.open()?;
     let query = flags::query(&asked, &zone, environment.clock.now())?;
     let mut wanted = Wanted { window: query.window, selection: query.selection };

@@ -50,7 +50,7 @@ pub async fn reconcile(
         .map(|(server, counters)| against_counters(&reader, &counters, window, now, server.address()))
         .transpose()?;
     let mut files = Source::of_files(config)?;
-    files.read(environment, &mut signals).await?;
+    files.read(environment, &mut signals, None).await?;
     comparisons.push(against_sources(
         &reader,
         &files.open()?,

@@ -104,6 +104,7 @@ impl AgentFiles {
                 found.push(path.clone());
             }
             while self.look(sessions, ledger, &path, now) == Read::Part {}
+            sessions.scope.note(stamp.size);
         }
         self.gone |= !self.swept;
         self.swept = true;
@@ -148,7 +149,8 @@ impl AgentFiles {
             }
             let path = entry.path();
             let Some(stamp) = stamp_at(&path) else { continue };
-            if self.files.get(&path).is_none_or(|file| file.stamp != stamp) {
+            let is_past = sessions.scope.is_past(stamp.modified_ms());
+            if !is_past && self.files.get(&path).is_none_or(|file| file.stamp != stamp) {
                 due.push((path.clone(), stamp));
             }
             there.insert(path);

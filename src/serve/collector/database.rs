@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::scope::Scope;
 use super::transcripts::Transcripts;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Batch, Position, Reject, RejectReason, SourceId, TablePosition, UnixMs};
@@ -41,6 +42,7 @@ pub(super) struct StateDatabase {
     /// Number of sub-agents and of the newest row among them when they were last read.
     subagents: (i64, i64),
     problem: Option<(Option<RejectReason>, String)>,
+    scope: Scope,
 }
 
 /// Why a read stopped.
@@ -64,6 +66,11 @@ impl From<DatabaseError> for Stop {
 }
 
 impl StateDatabase {
+    /// Prepares to read no more than that.
+    pub fn within(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+
     /// Returns whether there is something to look at, and whether it differs from what was last seen.
     pub fn is_due(&self, path: &Path) -> (bool, bool) {
         let stamp = DatabaseStamp::of(path);
@@ -98,6 +105,7 @@ impl StateDatabase {
             self.unsettled = stamp.is_some_and(|stamp| now.0 - stamp.modified_ms() < TICK_MS);
             match read {
                 Ok(()) => {
+                    self.scope.note(path.metadata().map_or(0, |file| file.len()));
                     if self.problem.take().is_some() {
                         tracing::info!("{} can be read", path.display());
                     }
@@ -110,7 +118,7 @@ impl StateDatabase {
                 }
                 Err(Stop::Database(DatabaseError::Absent(_))) => {
                     let (again, partial) = (self.again, std::mem::take(&mut self.partial));
-                    *self = Self { again, partial, ..Self::default() };
+                    *self = Self { again, partial, ..Self::within(self.scope.clone()) };
                     return Ok(changed);
                 }
                 Err(Stop::Database(error)) => return Ok(self.refuse(ledger, stamp, &error, now)? || changed),
@@ -138,7 +146,9 @@ impl StateDatabase {
         transcripts.links(links, now);
         self.stores = found.runs.iter().map(|table| table.source).collect();
         let again = self.again.is_none_or(|last| !(0..AGAIN_MS).contains(&now.since(last)));
-        for table in &found.runs {
+        let begin = self.scope.begin();
+        for table in found.runs.iter().map(|table| table.since(begin)) {
+            let table = &table;
             let before = ledger.position(&table.source_id()).and_then(Position::table).cloned();
             self.read_on((ledger, transcripts), &mut database, table, changed, now)?;
             if let Some(before) = before.filter(|_| again) {

@@ -12,6 +12,7 @@ mod gateway_log;
 mod health;
 mod prices;
 mod run_logs;
+mod scope;
 mod transcripts;
 
 use std::collections::{BTreeSet, HashMap};
@@ -37,6 +38,7 @@ use crate::telemetry::PriceState;
 pub use gateway_log::gateway_log_place;
 pub use health::{SOURCES, SourceHealth};
 pub use prices::{CatalogueUse, PriceSettings};
+pub use scope::Scope;
 
 /// Reads the sources of one gateway.
 pub struct Collector {
@@ -47,6 +49,9 @@ pub struct Collector {
     transcripts: Transcripts,
     prices: Prices,
     gateway_log: GatewayLog,
+    scope: Scope,
+    /// Two threads parse run logs ahead of this one, which counts.
+    ahead: bool,
     /// The last sweep went through; else part of a history may be held back.
     caught_up: bool,
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -86,6 +91,8 @@ impl Collector {
             transcripts: Transcripts::default(),
             prices: Prices::default(),
             gateway_log: GatewayLog::new(Setting::Off),
+            scope: Scope::default(),
+            ahead: false,
             caught_up: true,
             stamps: HashMap::new(),
             problem: None,
@@ -103,6 +110,13 @@ impl Collector {
     #[must_use]
     pub fn with_gateway_log(self, setting: Setting) -> Self {
         Self { gateway_log: GatewayLog::new(setting), ..self }
+    }
+
+    /// Reads for one question, as fast as can be, and no more than that needs.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.transcripts.set_scope(&scope);
+        Self { database: StateDatabase::within(scope.clone()), scope, ahead: true, ..self }
     }
 
     /// Reads the prices without anything that they apply to. Returns how to price, if that changed.
@@ -183,14 +197,20 @@ impl Collector {
     fn sweep_sources(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<Progress, LedgerError> {
         self.read_layout();
         let pricing = self.prices.refresh(&self.layout.state_dir);
-        let repriced = pricing.is_some();
+        // What a ledger does not hold yet is priced when it comes in.
+        let repriced = pricing.is_some() && !ledger.is_untouched();
         pricing.into_iter().for_each(|pricing| ledger.set_pricing(pricing));
         let mut changed = self.read_jobs(ledger)?;
         let runs_dir = self.layout.runs_dir.clone();
         let due = self.run_logs.due(&runs_dir, now);
         let mut found = self.run_logs.found(&runs_dir, &due);
-        for (name, _) in due {
-            changed |= self.read_log(ledger, &name, now)?;
+        if self.ahead {
+            let sources = (&mut *ledger, &mut self.transcripts);
+            changed |= self.run_logs.read_ahead(sources, &runs_dir, &due, &self.scope, now)?;
+        } else {
+            for (name, _) in due {
+                changed |= self.read_log(ledger, &name, now)?;
+            }
         }
         let (is_due, is_news) = self.database.is_due(&self.layout.database);
         if is_news {
@@ -301,7 +321,7 @@ impl Collector {
             // The labels of its first run need its name.
             self.read_jobs(ledger)?;
         }
-        self.run_logs.read(ledger, &mut self.transcripts, &self.layout.runs_dir, name, now)
+        self.run_logs.read((ledger, &mut self.transcripts), &self.layout.runs_dir, name, now)
     }
 
     fn read_database(&mut self, ledger: &mut Ledger, now: UnixMs) -> Result<bool, LedgerError> {

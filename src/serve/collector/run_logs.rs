@@ -5,12 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
+use super::scope::Scope;
 use super::transcripts::Transcripts;
 use super::{Stamp, stamp};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, UnixMs};
-use crate::openclaw::run_log::{self, Name, PollError};
+use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
+use crate::openclaw::run_log::{self, Name, Poll, PollError};
 use crate::tail::{OpenError, Reader};
 
 /// What was seen of the files in the directory of run logs.
@@ -93,11 +95,58 @@ impl RunLogs {
     /// Reads one log until nothing new is left in it. Returns whether anything exported changed.
     pub fn read(
         &mut self,
-        ledger: &mut Ledger,
-        transcripts: &mut Transcripts,
+        into: (&mut Ledger, &mut Transcripts),
         runs_dir: &Path,
         name: &OsStr,
         now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        let mut reader = std::mem::take(&mut self.reader);
+        let poll = |from| run_log::poll(&mut reader, runs_dir, name, from, now);
+        let changed = self.take(into, runs_dir, name, now, poll);
+        self.reader = reader;
+        changed
+    }
+
+    /// The same for many logs, of which others read ahead meanwhile: in the same order, with the same outcome.
+    pub fn read_ahead(
+        &mut self,
+        (ledger, transcripts): (&mut Ledger, &mut Transcripts),
+        runs_dir: &Path,
+        due: &[(OsString, Stamp)],
+        scope: &Scope,
+        now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        let logs: Vec<Log> =
+            due.iter().map(|(name, stamp)| Log::of(ledger, runs_dir, name, *stamp)).collect();
+        std::thread::scope(|threads| {
+            let polls: [_; READERS] = std::array::from_fn(|first| {
+                let (sender, receiver) = sync_channel(POLLS_AHEAD);
+                let logs = logs.iter().enumerate().skip(first).step_by(READERS);
+                threads.spawn(move || read_all(logs, runs_dir, scope, now, &sender));
+                receiver
+            });
+            let mut changed = false;
+            for ((nth, log), polls) in logs.iter().enumerate().zip(polls.iter().cycle()) {
+                let next = |_: Option<FilePosition>| match polls.iter().find(|(of, _)| *of == nth) {
+                    Some((_, poll)) => poll,
+                    None => {
+                        Err(PollError::Read(runs_dir.join(log.name), std::io::ErrorKind::BrokenPipe.into()))
+                    }
+                };
+                changed |= self.take((&mut *ledger, &mut *transcripts), runs_dir, log.name, now, next)?;
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Takes what is found in one log, piece by piece.
+    fn take(
+        &mut self,
+        (ledger, transcripts): (&mut Ledger, &mut Transcripts),
+        runs_dir: &Path,
+        name: &OsStr,
+        now: UnixMs,
+        mut poll: impl FnMut(Option<FilePosition>) -> Result<Poll, PollError>,
     ) -> Result<bool, LedgerError> {
         let source = run_log::source_id(name);
         // Taken before the file is read: what is appended meanwhile makes it differ again.
@@ -108,9 +157,7 @@ impl RunLogs {
         let (mut changed, mut refused) = (false, false);
         let unfinished = loop {
             let stored = ledger.position(&source).cloned();
-            let read_before = stored.as_ref().and_then(Position::file);
-            let from = read_before.or_else(|| position_before_migration(ledger, name, &metadata));
-            match run_log::poll(&mut self.reader, runs_dir, name, from, now) {
+            match poll(position_of(ledger, name, stamp(&metadata))) {
                 Ok(poll) => {
                     if let Some(batch) = poll.batch {
                         let batch = Batch { from: stored, ..batch };
@@ -172,8 +219,77 @@ impl RunLogs {
     }
 }
 
-/// A log that an upgrade renamed is the file that was read under its old name: go on where that stopped.
-fn position_before_migration(ledger: &Ledger, name: &OsStr, metadata: &Metadata) -> Option<FilePosition> {
-    let before = run_log::id_before_migration(name)?;
-    ledger.position(&before).and_then(Position::file).filter(|position| position.file == stamp(metadata).file)
+/// Returns how far a log was read. One that an upgrade renamed is the file that was read under its old name: go on where
+/// that stopped.
+fn position_of(ledger: &Ledger, name: &OsStr, stamp: Stamp) -> Option<FilePosition> {
+    let of = |source: &SourceId| ledger.position(source).and_then(Position::file);
+    let before = || of(&run_log::id_before_migration(name)?).filter(|position| position.file == stamp.file);
+    of(&run_log::source_id(name)).or_else(before)
+}
+
+/// Threads that read ahead, and pieces of at most 1 MiB that each may be ahead by: memory stays bounded.
+const READERS: usize = 2;
+const POLLS_AHEAD: usize = 2;
+
+/// A log to be read by another thread.
+struct Log<'a> {
+    name: &'a OsStr,
+    size: u64,
+    from: Option<FilePosition>,
+}
+
+impl<'a> Log<'a> {
+    fn of(ledger: &Ledger, runs_dir: &Path, name: &'a OsStr, listed: Stamp) -> Self {
+        // A link may have been listed in place of what it leads to.
+        let stamp = runs_dir.join(name).symlink_metadata().map_or(listed, |metadata| stamp(&metadata));
+        Self { name, size: listed.size, from: position_of(ledger, name, stamp) }
+    }
+
+    /// Reads it piece by piece. Returns whether anybody still wants to know.
+    fn read(
+        &self,
+        reader: &mut Reader,
+        (runs_dir, scope): (&Path, &Scope),
+        now: UnixMs,
+        mut tell: impl FnMut(Result<Poll, PollError>) -> bool,
+    ) -> bool {
+        let mut left = self.size;
+        let mut from = match (self.from, scope.begin()) {
+            (None, Some(begin)) => run_log::position_since(runs_dir, self.name, begin, now).map(Some),
+            (from, _) => Ok(from),
+        };
+        loop {
+            let poll = from.and_then(|from| run_log::poll(reader, runs_dir, self.name, from, now));
+            let done = poll.as_ref().map_or(0, |poll| poll.bytes_read.min(left));
+            left -= done;
+            scope.note(done);
+            let next = poll.as_ref().ok().filter(|poll| poll.more).and_then(|poll| poll.batch.as_ref());
+            let next = next.and_then(|batch| batch.to.file());
+            if !tell(poll) {
+                return false;
+            }
+            from = match next {
+                Some(next) => Ok(Some(next)),
+                None => {
+                    scope.note(left);
+                    return true;
+                }
+            };
+        }
+    }
+}
+
+fn read_all<'a>(
+    logs: impl Iterator<Item = (usize, &'a Log<'a>)>,
+    runs_dir: &Path,
+    scope: &Scope,
+    now: UnixMs,
+    sender: &SyncSender<(usize, Result<Poll, PollError>)>,
+) {
+    let mut reader = Reader::default();
+    for (nth, log) in logs {
+        if !log.read(&mut reader, (runs_dir, scope), now, |poll| sender.send((nth, poll)).is_ok()) {
+            return;
+        }
+    }
 }

@@ -1,4 +1,5 @@
 mod gateway_log;
+mod scope;
 mod transcripts;
 
 use std::collections::BTreeSet;

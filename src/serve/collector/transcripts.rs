@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::agent_files::{AgentFiles, Read};
 use super::agent_tables::AgentTables;
+use super::scope::Scope;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{
     Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject, RejectReason, Run, RunAt, RunKey,
@@ -72,6 +73,8 @@ pub(super) struct Sessions {
     changed: bool,
     /// Grows with every link that says something new, since it may tell whose a session is that was none's.
     pub links: u64,
+    /// What is to be read.
+    pub scope: Scope,
 }
 
 /// The calls of one session that wait for their run.
@@ -133,7 +136,9 @@ impl Sessions {
     /// Takes records of runs, so that calls find them.
     fn runs(&mut self, runs: &[Run], now: UnixMs) {
         for run in runs {
-            self.news.insert(run.key.job_id.clone());
+            if !self.news.contains(&run.key.job_id) {
+                self.news.insert(run.key.job_id.clone());
+            }
             if now.since(run.recorded_at) < REMEMBER_MS {
                 self.attributor.add_run(KnownRun {
                     key: run.key.clone(),
@@ -290,6 +295,11 @@ fn billed(held: &Held, run: RunKey, sub_agent: bool) -> Option<BilledCall> {
 }
 
 impl Transcripts {
+    /// Reads no more than that.
+    pub fn set_scope(&mut self, scope: &Scope) {
+        self.sessions.scope = scope.clone();
+    }
+
     /// Takes records of runs, so that calls find them.
     pub fn runs(&mut self, runs: &[Run], now: UnixMs) {
         self.sessions.runs(runs, now);
