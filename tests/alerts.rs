@@ -42,7 +42,7 @@ fn has_nothing_against_the_rules(version: Version) {
         &sandbox,
         &["--selector", r#"{cluster="prod", namespace=~"agents-.*"}"#, "--thresholds", "thresholds.toml"],
     );
-    assert!(said.lines().count() > 20 && said.lines().all(|line| line.starts_with("wrote ")), "{said}");
+    assert!(said.lines().count() >= 20 && said.lines().all(|line| line.starts_with("wrote ")), "{said}");
     for folder in [repository().join("alerts/prometheus"), out.join("prometheus")] {
         let paths = files(&folder);
         assert!(paths.len() >= 2, "{paths:?}");
@@ -58,7 +58,7 @@ fn the_linter_would_have_told_of_a_broken_rule() {
     let path = sandbox.path("broken.yaml");
     let committed =
         fs::read_to_string(repository().join("alerts/prometheus/alerts.yaml")).expect("the alerts");
-    let broken = committed.replace("openclaw_usage_source_up == 0", "openclaw_usage_source_up == by");
+    let broken = committed.replace("openclaw_usage_source_up == 0", "openclaw_usage_source_up == )");
     assert_ne!(committed, broken);
     fs::write(&path, broken).expect("write a rule file");
     let (status, _) = promtool(Version::V3, repository(), &words(&["check", "rules"], &[path]));

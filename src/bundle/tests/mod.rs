@@ -1,6 +1,6 @@
 //! What rules must hold to, whoever writes them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::*;
 
