@@ -3,6 +3,8 @@
 //! Source: Grafana's file provisioning, <https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning/>.
 //! It puts environment variables in the place of `$…` everywhere but in annotations, so no query has a `$`.
 
+use serde_json::Value;
+
 use super::prometheus::{annotations, labels};
 use super::rules::{Alert, Group, Rules};
 use super::yaml::Node;
@@ -109,17 +111,22 @@ pub fn dashboard(name: &str, text: &str, settings: &Settings) -> Result<BundleFi
     })
 }
 
-/// Puts the selector into every `expr` below.
-fn select(json: &mut serde_json::Value, settings: &Settings) {
+/// Puts the selector into every query of Prometheus below: those of panels and annotations, and of variables.
+fn select(json: &mut Value, settings: &Settings) {
     match json {
-        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| select(item, settings)),
-        serde_json::Value::Object(entries) => {
+        Value::Array(items) => items.iter_mut().for_each(|item| select(item, settings)),
+        Value::Object(entries) => {
+            let is_loki = entries.get("datasource").is_some_and(|source| source["type"] == "loki");
             for (key, value) in entries {
-                match value {
-                    serde_json::Value::String(expr) if key == "expr" => {
-                        *expr = settings.selector.add_to(expr)
+                match (key.as_str(), value) {
+                    ("expr", Value::String(expr)) if !is_loki => *expr = settings.selector.add_to(expr),
+                    ("query" | "definition", Value::String(query)) if query.starts_with("label_values(") => {
+                        // Behind the last comma stands a label, which could pass for a metric.
+                        if let Some((metric, label)) = query.rsplit_once(',') {
+                            *query = format!("{},{label}", settings.selector.add_to(metric));
+                        }
                     }
-                    value => select(value, settings),
+                    (_, value) => select(value, settings),
                 }
             }
         }

@@ -17,7 +17,7 @@ pub fn prometheus_rule(name: &str, groups: Node) -> BundleFile {
 
 /// Returns a file as a `ConfigMap` with the label by which Grafana's sidecar finds it.
 pub fn config_map(name: &str, label: &'static str, key: &str, text: &str) -> BundleFile {
-    let name = format!("openclaw-usage-{}", name.trim_start_matches("openclaw-usage-"));
+    let name = if name.starts_with("openclaw-") { name.to_owned() } else { format!("openclaw-usage-{name}") };
     let node = Node::Map(vec![
         ("apiVersion", Node::plain("v1")),
         ("kind", Node::plain("ConfigMap")),

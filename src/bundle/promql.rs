@@ -37,7 +37,7 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
             // The word itself is kept with what comes before it.
             pieces.push(Piece::Other(&expression[plain..at]));
             (Piece::Grouping(&expression[next + 1..end]), end + 1)
-        } else if !word.contains("openclaw_") || opens == Some('(') {
+        } else if !is_ours(word) || opens == Some('(') {
             continue;
         } else if opens == Some('{') {
             let end = closing(expression, next, '}');
@@ -52,6 +52,11 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     }
     pieces.push(Piece::Other(&expression[plain..]));
     pieces
+}
+
+/// Whether a metric may be ours; `process_…` are, and more than ours.
+fn is_ours(word: &str) -> bool {
+    word.contains("openclaw_") || word.starts_with("process_")
 }
 
 fn is_name(c: char) -> bool {

@@ -26,6 +26,7 @@ fn a_bundle_has_rules_alerts_and_runbooks() {
         "prometheus/recording.yaml",
         "grafana/openclaw-usage.yaml",
         "runbooks/OpenClawJobFailing.md",
+        "dashboards/openclaw-cron-job.json",
     ] {
         assert!(paths(false).iter().any(|path| path == expected), "{expected}");
     }
@@ -33,6 +34,7 @@ fn a_bundle_has_rules_alerts_and_runbooks() {
         "kubernetes/prometheusrule-openclaw-usage-alerts.yaml",
         "kubernetes/prometheusrule-openclaw-usage-recording.yaml",
         "kubernetes/configmap-openclaw-usage-alerts.yaml",
+        "kubernetes/configmap-openclaw-cron-job.yaml",
         "runbooks/OpenClawJobFailing.md",
     ] {
         assert!(paths(true).iter().any(|path| path == expected), "{expected}");
@@ -99,12 +101,20 @@ fn thresholds_that_cannot_be_are_named() {
 
 #[test]
 fn dashboards_get_the_selector_in_their_queries() {
-    let text = r#"{"panels":[{"title":"openclaw_x","targets":[{"expr":"sum(openclaw_x)"}]}]}"#;
+    let text = r#"{"panels":[{"title":"openclaw_x","targets":[
+        {"expr":"sum(openclaw_x)"},{"datasource":{"type":"loki"},"expr":"{x=\"y\"} | openclaw_z=\"1\""}
+        ]}],"templating":[{"query":{"query":"label_values(openclaw_x{b=\"c\"}, openclaw_y)"}}]}"#;
     let settings = Settings { selector: Selector::parse("a='b'").unwrap(), ..Settings::default() };
     let made = grafana::dashboard("jobs.json", text, &settings).unwrap();
     assert_eq!(made.path, "dashboards/jobs.json");
-    assert!(made.text.contains(r#""expr": "sum(openclaw_x{a='b'})""#), "{}", made.text);
-    assert!(made.text.contains(r#""title": "openclaw_x""#), "{}", made.text);
+    for expected in [
+        r#""expr": "sum(openclaw_x{a='b'})""#,
+        r#""title": "openclaw_x""#,
+        r#""expr": "{x=\"y\"} | openclaw_z=\"1\"""#,
+        r#""query": "label_values(openclaw_x{a='b', b=\"c\"}, openclaw_y)""#,
+    ] {
+        assert!(made.text.contains(expected), "{expected} in {}", made.text);
+    }
     let plain = grafana::dashboard("jobs.json", text, &Settings::default()).unwrap();
     assert_eq!(plain.text, text);
 }

@@ -146,7 +146,7 @@ fn alerts_are_told_as_people_expect() {
         assert!(summary.ends_with('.') && !summary.contains("{{"), "{name}: {summary}");
         assert!(description.contains("$value") && description.contains("$labels."), "{name}: {description}");
     }
-    assert!(names.len() >= 17, "{}", names.len());
+    assert!(names.len() >= 19, "{}", names.len());
     for group in &rules.groups {
         assert!(group.name.len() <= 40 && group.alert.len() + group.record.len() <= 20, "{}", group.name);
     }
