@@ -3,9 +3,9 @@
 //! Invariants: nothing here reads the environment, a file or a clock, prints or exits. Flags that have a
 //! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
 
+mod bundle;
 mod export;
 mod manual;
-mod bundle;
 mod report;
 
 use std::ffi::OsString;
@@ -16,9 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
 
+pub use bundle::BundleArgs;
 pub use export::{EXPORT_FORMAT, ExportArgs};
 pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
-pub use bundle::BundleArgs;
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
 
 /// Exit status of bad usage and of a bad configuration (`EX_USAGE` of sysexits.h).
