@@ -1,9 +1,23 @@
 //! Leaves the tables for unwinding out of the release program: a tenth of it, and nothing reads them, since a panic
-//! aborts (`panic = "abort"`) and backtraces have no names (`strip = true`).
+//! aborts (`panic = "abort"`) and backtraces have no names (`strip = true`). Only where rustc brings its own linker, lld,
+//! which takes the script; GNU's refuses it.
 //!
-//! Only where rustc brings its own linker, lld, which takes the script; GNU's refuses it.
+//! Packs what `bundle` writes into one compressed file that the program carries: rules, runbooks and dashboards are plain
+//! files of the repository, and their texts would otherwise take up several times the space.
+//!
+//! The archive is, for each file in the order of its path, a line with the path, a line with the length in bytes, and the bytes.
 
-fn main() {
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+
+/// The folders that are packed, and the ending of the files in them.
+const FOLDERS: [(&str, &str); 3] =
+    [("alerts/source", "toml"), ("docs/runbooks", "md"), ("dashboards", "json")];
+
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=release.ld");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
@@ -11,4 +25,29 @@ fn main() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/release.ld");
         println!("cargo::rustc-link-arg-bin=openclaw-usage={script}");
     }
+    let target = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?).join("bundle.gz");
+    let mut archive = GzBuilder::new().write(File::create(target)?, Compression::best());
+    for (folder, ending) in FOLDERS {
+        // Cargo takes a path that does not exist as always changed.
+        if Path::new(folder).exists() {
+            println!("cargo::rerun-if-changed={folder}");
+            pack(folder, ending, &mut archive)?;
+        }
+    }
+    archive.finish()?.flush()
+}
+
+fn pack(folder: &str, ending: &str, archive: &mut impl Write) -> io::Result<()> {
+    let mut paths = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == ending));
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+        let text = fs::read(&path)?;
+        write!(archive, "{folder}/{name}\n{}\n", text.len())?;
+        archive.write_all(&text)?;
+    }
+    Ok(())
 }

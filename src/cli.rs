@@ -3,6 +3,7 @@
 //! Invariants: nothing here reads the environment, a file or a clock, prints or exits. Flags that have a
 //! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
 
+mod bundle;
 mod export;
 mod manual;
 mod report;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
 
+pub use bundle::BundleArgs;
 pub use export::{EXPORT_FORMAT, ExportArgs};
 pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
@@ -60,6 +62,9 @@ pub enum Command {
     /// Say what each model costs that was seen, and which ones have no price
     #[command(after_help = PRICES_EXAMPLES)]
     Prices(PricesArgs),
+    /// Write rules, alerts, runbooks and dashboards for Prometheus, Grafana or Kubernetes
+    #[command(after_help = bundle::EXAMPLES)]
+    Bundle(BundleArgs),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -387,6 +392,9 @@ mod tests {
             ("demo --jobs 0", 64),
             ("demo --generation 2026.9.6", 64),
             ("demo --listen nowhere", 64),
+            ("bundle --help", 0),
+            ("bundle", 64),
+            ("bundle --out", 64),
             ("report --help", 0),
             ("report --by jobs", 64),
             ("report --format xml", 64),

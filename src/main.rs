@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use openclaw_usage::bundle::{self, BundleError};
 use openclaw_usage::check::{self, Surroundings};
 use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, ListFormat};
 use openclaw_usage::clock::Clock;
@@ -50,6 +51,8 @@ enum Failure {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Report(#[from] CommandError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -65,9 +68,11 @@ impl Failure {
             Self::Serve(error) if error.is_usage() => EXIT_USAGE,
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
             Self::Report(error) if error.is_usage() => EXIT_USAGE,
+            Self::Bundle(error) if error.is_usage() => EXIT_USAGE,
             Self::Serve(_)
             | Self::Demo(_)
             | Self::Report(_)
+            | Self::Bundle(_)
             | Self::Runtime(_)
             | Self::Output(_)
             | Self::Page(..) => 1,
@@ -128,6 +133,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 (None, Some((_, page))) => print(page),
                 (folder, _) => write_pages(&folder.unwrap_or_default(), &pages),
             }
+        }
+        Command::Bundle(args) => {
+            bundle::run(&args, &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Prices(args) => {
             let format = args.format;

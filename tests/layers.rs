@@ -15,6 +15,7 @@ const MAX_LINES: usize = 500;
 type Rule = (&'static str, &'static [&'static str], &'static str);
 
 const EVERYTHING: &[&str] = &[
+    "bundle",
     "check",
     "cli",
     "clock",
@@ -59,6 +60,12 @@ const RULES: [Rule; 22] = [
     ),
     ("cli", &["config"], "the command line yields settings and nothing else"),
     ("clock", &["model"], "the clock only tells the time"),
+    ("bundle", &["cli"], "rules are made of the repository's own files and a few flags"),
+    (
+        "bundle/tests",
+        &["cli", "telemetry"],
+        "they hold rules against the catalogue, and runbooks against the command line",
+    ),
     ("demo", &["model"], "the simulated gateway must not share the code that counts it"),
     ("demo/command", EVERYTHING, "the command runs the daemon beside the simulation"),
     ("page", &[], "lines of text know nothing of what they say"),

@@ -14,6 +14,7 @@
 //! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
 //! | `price_files` | files of prices that cannot be read: old prices stay in force, and the reason is told |
 //! | `real_servers` | the harness itself, on real servers |
+//! | `alerts` | alerts and recorded series, judged by Prometheus's own tools and servers |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
@@ -23,6 +24,9 @@
 #[cfg(test)]
 mod common;
 
+#[cfg(feature = "e2e")]
+#[cfg(test)]
+mod alerts;
 #[cfg(test)]
 mod check;
 #[cfg(test)]

@@ -232,8 +232,10 @@ fn exists(name: &str) -> bool {
 #[test]
 fn docs_name_only_metrics_that_exist() {
     let mut documents = vec![repository().join("README.md"), repository().join("ARCHITECTURE.md")];
-    let folder = std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    documents.extend(folder.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    for folder in ["docs", "docs/runbooks"] {
+        let paths = std::fs::read_dir(repository().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
     let mut names = 0;
     for path in documents.iter().map(PathBuf::as_path).filter(|path: &&Path| path.exists()) {
         let text = std::fs::read_to_string(path).unwrap();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use collector::Collector;
 pub use prometheus::{Prometheus, Version};
-pub use promtool::{promtool_check_metrics, promtool_create_blocks};
+pub use promtool::{promtool, promtool_check_metrics, promtool_create_blocks};
 
 /// The folder with the programs of a server. The script decides whether what lies in its cache is still what is pinned,
 /// so `cargo test` alone never meets an old server.

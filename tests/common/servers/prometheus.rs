@@ -24,7 +24,7 @@ pub enum Version {
 }
 
 impl Version {
-    fn server(self) -> &'static str {
+    pub(super) fn server(self) -> &'static str {
         match self {
             Self::V2 => "prometheus-2",
             Self::V3 => "prometheus",
@@ -169,6 +169,15 @@ impl Prometheus {
     pub fn series_names(&self) -> BTreeSet<String> {
         let names = self.api("/api/v1/label/__name__/values");
         serde_json::from_value(names).expect("a list of names")
+    }
+
+    /// Name and expression of every rule that it has loaded.
+    pub fn rule_queries(&self) -> Vec<(String, String)> {
+        let data = self.api("/api/v1/rules");
+        let groups = data["groups"].as_array().expect("a list of groups").iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().expect("a list of rules"));
+        let word = |value: &Value| value.as_str().expect("a word").to_owned();
+        rules.map(|rule| (word(&rule["name"]), word(&rule["query"]))).collect()
     }
 
     fn api(&self, target: &str) -> Value {

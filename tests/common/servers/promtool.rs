@@ -1,11 +1,11 @@
-//! Prometheus's own judgement of what a `/metrics` page says.
+//! Prometheus's own judgement of what a `/metrics` page says, and of rules.
 
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::programs;
+use super::{Version, programs};
 
 /// `promtool check metrics` on a page in the classic text format, with further flags: its status and all that it said.
 pub fn promtool_check_metrics(text: &str, flags: &[&str]) -> (ExitStatus, String) {
@@ -34,4 +34,16 @@ pub fn promtool_create_blocks(samples: &Path, data: &Path) {
         .expect("run promtool");
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "promtool on {}: {}", samples.display(), String::from_utf8_lossy(&said));
+}
+
+/// `promtool` of that version with these arguments, in a folder: its status and all that it said.
+pub fn promtool(version: Version, folder: &Path, arguments: &[&str]) -> (ExitStatus, String) {
+    let output = Command::new(programs(version.server()).join("promtool"))
+        .current_dir(folder)
+        .args(arguments)
+        .env_clear()
+        .output()
+        .expect("run promtool");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8_lossy(&said).into_owned())
 }
