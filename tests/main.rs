@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `report` | what a report says of recorded gateways, in every format, from either source |
+//! | `events` | events on standard output: once for each run, whole, the same again after a kill |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -12,7 +13,7 @@
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
 //! | `real_servers` | the harness itself, on real servers |
-//! | `end_to_end` | totals in a real Prometheus and a real Collector |
+//! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
 //! servers. Of the modules of tests, those that need a server are compiled with that feature only (`make test`).
@@ -32,6 +33,8 @@ mod demo;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod end_to_end;
+#[cfg(test)]
+mod events;
 #[cfg(test)]
 mod hardship;
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub use error::{ConfigError, Origin};
 pub use resolve::{FileText, Inputs, Overrides, load, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{
-    Compression, Config, EndpointConfig, Explained, Headers, LedgerConfig, LogConfig, LogFormat, LogLevel,
-    OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous, WatchMode,
+    Compression, Config, EndpointConfig, EventsConfig, Explained, Headers, LedgerConfig, LogConfig,
+    LogFormat, LogLevel, OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous, WatchMode,
 };
 pub use value::parse_duration_ms;

@@ -175,6 +175,7 @@ impl Writer<'_> {
         self.uncount(job, at, &row)?;
         change(self, &mut row)?;
         row.save(self.transaction, job, at)?;
+        self.settle_event(job, at, &row, false)?;
         self.recount(job, at, &row)
     }
 

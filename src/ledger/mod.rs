@@ -23,6 +23,7 @@ mod jobs;
 mod labels;
 mod merge;
 mod open;
+mod outbox;
 mod positions;
 mod pricing;
 mod read;
@@ -45,6 +46,7 @@ pub use apply::Applied;
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
+pub use outbox::{Describe, OutboxSettings};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
 pub use totals::{
@@ -195,6 +197,8 @@ pub struct Ledger {
     spent_overflowed: bool,
     /// What is committed and not shown yet: see [`Ledger::hold`].
     held: Option<series::Held>,
+    /// Who is told of events, if anybody.
+    outbox: Option<OutboxSettings>,
 }
 
 impl Ledger {

@@ -67,7 +67,7 @@ impl Ledger {
             lock.write_all(b"openclaw-usage\n").map_err(|error| not_writable(path, &error))?;
         }
         let (mut book, totals) = store::load(&connection).map_err(|error| LedgerError::of(path, error))?;
-        book.settings = Settings { max_jobs: options.max_jobs };
+        book.settings = Settings { max_jobs: options.max_jobs, event_age_ms: None };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
         let pricing = super::pricing::unpriced();
@@ -82,6 +82,7 @@ impl Ledger {
             spent: Vec::new(),
             spent_overflowed: false,
             held: None,
+            outbox: None,
         };
         Ok(Opened { ledger, origin })
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -93,6 +93,23 @@ const MIGRATIONS: [&str; 3] = [
         job INTEGER NOT NULL, at INTEGER NOT NULL, key INTEGER NOT NULL, asked INTEGER NOT NULL, input INTEGER NOT NULL,
         output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL,
         PRIMARY KEY (job, at, key)
+    ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- Events until every sink has them, numbered without gaps. content: what is sent, for ever the same.
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, stored_ms INTEGER NOT NULL, content TEXT NOT NULL
+    ) STRICT;
+    -- Runs whose event is not written yet: since when they are known, and when it will be.
+    CREATE TABLE outbox_run (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, since_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+        PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    -- Lines of a gateway's log that became events, by hash: as many as events are kept.
+    CREATE TABLE outbox_mark (seq INTEGER PRIMARY KEY, mark INTEGER NOT NULL UNIQUE) STRICT;
+    CREATE TABLE sink (
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, delivered INTEGER NOT NULL, refused INTEGER NOT NULL,
+        overflowed INTEGER NOT NULL, expired INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
 ",
 ];

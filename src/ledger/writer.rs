@@ -22,7 +22,7 @@ use crate::model::{
 pub(super) struct Writer<'a> {
     pub transaction: &'a Transaction<'a>,
     pub book: &'a mut Book,
-    now: UnixMs,
+    pub now: UnixMs,
     insert: CachedStatement<'a>,
     applied: Applied,
     changes: Changes,
@@ -131,6 +131,7 @@ impl<'a> Writer<'a> {
         ])?;
         if inserted > 0 {
             *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
+            self.expect_event(job, at, row)?;
         }
         Ok(inserted > 0)
     }
@@ -181,6 +182,7 @@ impl<'a> Writer<'a> {
             row.calls = Calls::charged(0, charge);
         }
         row.save(self.transaction, job, at)?;
+        self.settle_event(job, at, &row, was_unrecorded)?;
         self.recount(job, at, &row)?;
         self.unsettled.insert(job);
         self.touched.insert(job);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::outbox::SinkStats;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
 use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder};
@@ -12,6 +13,7 @@ pub struct Shared {
     builder: Mutex<SnapshotBuilder>,
     process: Mutex<ProcessState>,
     endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+    sinks: SinkStats,
     readiness: Mutex<Readiness>,
 }
 
@@ -33,12 +35,14 @@ impl Shared {
         totals: SharedTotals,
         process: ProcessState,
         endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+        sinks: SinkStats,
     ) -> Self {
         Self {
             totals,
             builder: Mutex::default(),
             process: Mutex::new(process),
             endpoints,
+            sinks,
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
         }
     }
@@ -49,6 +53,7 @@ impl Shared {
         let mut process = lock(&self.process).clone();
         process.endpoints =
             self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        process.sinks = self.sinks.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{NanoUsd, UnixMs};
+use crate::model::{NanoUsd, OutboxFacts, UnixMs};
 
 /// Why an OTLP endpoint did not take a request: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +102,10 @@ pub struct ProcessState {
     pub overdue_jobs: u64,
     /// Its push endpoints by name.
     pub endpoints: Vec<(String, EndpointStats)>,
+    /// Its receivers of events by name.
+    pub sinks: Vec<(String, EndpointStats)>,
+    /// What is kept for them.
+    pub outbox: OutboxFacts,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
     /// Its budgets.
