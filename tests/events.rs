@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::common::gateway::Simulation;
 use crate::common::real_time::until;
 
 /// The lines of one process's standard output that are whole.
-fn lines(file: &PathBuf) -> Vec<String> {
+fn lines(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).expect("standard output");
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole.lines().map(str::to_owned).collect()
@@ -26,7 +26,7 @@ fn event(line: &str) -> (String, Value) {
     (value["openclaw.event.id"].as_str().expect("an id").to_owned(), value)
 }
 
-fn serve(sandbox: &Sandbox, output: &PathBuf) -> Daemon {
+fn serve(sandbox: &Sandbox, output: &Path) -> Daemon {
     sandbox.serve_apart(&mut sandbox.command(&["--events", "stdout"]), output)
 }
 
@@ -41,7 +41,7 @@ fn every_run_is_told_once_on_standard_output_also_after_kills() {
     let mut rng = fastrand::Rng::with_seed(71);
     let mut told: BTreeMap<String, String> = BTreeMap::new();
     let mut again = 0;
-    let mut take = |output: &PathBuf| {
+    let mut take = |output: &Path| {
         for line in lines(output) {
             let (id, _) = event(&line);
             if let Some(before) = told.insert(id, line.clone()) {

@@ -25,7 +25,7 @@ pub(crate) trait Deliver<R = ExportMetricsServiceRequest>: Send + Sync {
 
 /// A client of either protocol.
 pub(crate) enum Client {
-    Http(HttpClient),
+    Http(Box<HttpClient>),
     Grpc(Box<GrpcClient>),
 }
 
@@ -35,7 +35,8 @@ impl Client {
         let (url, compression, timeout_ms) = (&config.url, config.compression, config.timeout_ms);
         Ok(match config.protocol {
             Protocol::Http => {
-                Self::Http(HttpClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?)
+                let client = HttpClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?;
+                Self::Http(Box::new(client))
             }
             Protocol::Grpc => {
                 let client = GrpcClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?;
