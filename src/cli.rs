@@ -82,6 +82,8 @@ Examples:
       counts ~/.openclaw; Prometheus scrapes http://127.0.0.1:9464/metrics
   openclaw-usage serve --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
       pushes to a Prometheus that runs with --web.enable-otlp-receiver
+  openclaw-usage serve --events stdout --events http://127.0.0.1:3100/otlp
+      tells of every run and incident: a line of JSON each on standard output, and to a Loki
   openclaw-usage serve --state-dir /gateway --gateway office --config /etc/openclaw-usage.toml
       a sidecar; tokens, certificates and further endpoints are in the file
 
@@ -127,6 +129,9 @@ pub struct ServeArgs {
     /// Push metrics by OTLP to this URL; may be repeated
     #[arg(long = "otlp-endpoint", value_name = "URL")]
     pub otlp_endpoints: Vec<String>,
+    /// Tell of runs and incidents: `stdout`, or the URL of a receiver of OTLP logs; may be repeated
+    #[arg(long, value_name = "SINK")]
+    pub events: Vec<String>,
     /// The gateway's name in every series [default: the ledger's, else openclaw]
     #[arg(long, value_name = "NAME")]
     pub gateway: Option<String>,
@@ -155,7 +160,7 @@ pub struct ServeArgs {
 
 impl From<ServeArgs> for Overrides {
     fn from(args: ServeArgs) -> Self {
-        let ServeArgs { state_dir, profile, otlp_endpoints, gateway, ledger, .. } = args;
+        let ServeArgs { state_dir, profile, otlp_endpoints, events, gateway, ledger, .. } = args;
         let ServeArgs { listen, config, watch, log_level, log_format, catalogue, .. } = args;
         Self {
             config,
@@ -169,6 +174,7 @@ impl From<ServeArgs> for Overrides {
             log_level,
             log_format,
             otlp_endpoints,
+            events,
         }
     }
 }
@@ -328,7 +334,8 @@ mod tests {
     #[test]
     fn every_flag_of_serve_reaches_the_overrides() {
         let line = "check --json --state-dir D --otlp-endpoint http://a --otlp-endpoint http://b --gateway G \
-                    --ledger L --listen A:1 --config C --catalogue P --watch poll --log-level debug --log-format json";
+                    --ledger L --listen A:1 --config C --catalogue P --watch poll --log-level debug --log-format json \
+                    --events stdout";
         let Command::Check(check) = parse_line(line).unwrap().command else { panic!("not check") };
         assert!(check.json);
         let some = |text: &str| Some(text.to_owned());
@@ -344,6 +351,7 @@ mod tests {
             log_level: some("debug"),
             log_format: some("json"),
             otlp_endpoints: vec!["http://a".to_owned(), "http://b".to_owned()],
+            events: vec!["stdout".to_owned()],
         };
         assert_eq!(Overrides::from(check.serve), expected);
         let Command::Serve(serve) = parse_line("serve --profile work").unwrap().command else {

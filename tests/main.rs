@@ -5,6 +5,7 @@
 //! | `crash` | SIGKILL at every moment: no run lost, none counted twice |
 //! | `report` | what a report says of recorded gateways, in every format, from either source |
 //! | `export` | what programs get of recorded gateways; what shells and groff make of completions and manual pages |
+//! | `events` | events on standard output: once for each run, whole, the same again after a kill |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -15,7 +16,7 @@
 //! | `price_files` | files of prices that cannot be read: old prices stay in force, and the reason is told |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `alerts` | alerts and recorded series, judged by Prometheus's own tools and servers |
-//! | `end_to_end` | totals in a real Prometheus and a real Collector |
+//! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
 //! servers. Of the modules of tests, those that need a server are compiled with that feature only (`make test`).
@@ -38,6 +39,8 @@ mod demo;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod end_to_end;
+#[cfg(test)]
+mod events;
 #[cfg(test)]
 mod export;
 #[cfg(test)]

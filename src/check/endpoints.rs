@@ -2,7 +2,7 @@
 
 use super::report::{EndpointState, Finding, Section};
 use crate::config::{Config, EndpointConfig, Protocol};
-use crate::export::{ProbeResult, probe};
+use crate::export::{ProbeResult, Signal, probe};
 use crate::model::UnixMs;
 use crate::telemetry::Resource;
 
@@ -11,17 +11,22 @@ const HERE: Section = Section::Endpoints;
 /// Probes one endpoint.
 pub async fn inspect(
     endpoint: &EndpointConfig,
+    signal: Signal,
     resource: &Resource,
     now: UnixMs,
     findings: &mut Vec<Finding>,
 ) -> EndpointState {
-    let (state, finding) = judge(endpoint, probe(endpoint, resource, now).await);
+    let (state, finding) = judge(endpoint, signal, probe(endpoint, signal, resource, now).await);
     findings.push(finding);
     state
 }
 
 /// Says what a probe's result means.
-pub fn judge(endpoint: &EndpointConfig, result: ProbeResult) -> (EndpointState, Finding) {
+pub fn judge(endpoint: &EndpointConfig, signal: Signal, result: ProbeResult) -> (EndpointState, Finding) {
+    let kind = match signal {
+        Signal::Metrics => "metrics",
+        Signal::Events => "events",
+    };
     let url = endpoint.shown_url();
     let protocol = endpoint.protocol.as_str();
     let mut state = EndpointState {
@@ -40,7 +45,7 @@ pub fn judge(endpoint: &EndpointConfig, result: ProbeResult) -> (EndpointState, 
                 Protocol::Http => format!("HTTP {status}"),
                 Protocol::Grpc => "OK".to_owned(),
             };
-            let taken = format!("{url} takes metrics: {answer} to an empty request");
+            let taken = format!("{url} takes {kind}: {answer} to an empty request");
             match partial {
                 None => Finding::ok(HERE, taken),
                 Some(words) => {

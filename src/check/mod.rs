@@ -22,6 +22,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::Config;
+use crate::export::Signal;
 use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
 use crate::page;
@@ -70,11 +71,13 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
     let gateway = config.gateway.clone().or(known).unwrap_or_else(|| DEFAULT_GATEWAY.to_owned());
     let resource = names::resource(config, &gateway);
     let mut endpoints = Vec::new();
-    for endpoint in &config.otlp {
+    let metrics = config.otlp.iter().map(|endpoint| (endpoint, Signal::Metrics));
+    for (endpoint, signal) in metrics.chain(config.events.otlp.iter().map(|sink| (sink, Signal::Events))) {
         patience.word(|| format!("waiting for {}", endpoint.name));
-        endpoints.push(endpoints::inspect(endpoint, &resource, (surroundings.now)(), &mut findings).await);
+        let now = (surroundings.now)();
+        endpoints.push(endpoints::inspect(endpoint, signal, &resource, now, &mut findings).await);
     }
-    if endpoints.is_empty() {
+    if config.otlp.is_empty() {
         findings.push(endpoints::none(config));
     }
     let names = names::of(&resource);

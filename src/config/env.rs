@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use percent_encoding::percent_decode_str;
 
 use super::file::{SCALAR_KEYS, nearest};
-use super::otlp::{EndpointTable, check_url, mask_url, with_path};
+use super::otlp::{EndpointTable, Receives, check_url, mask_url, with_path};
 use super::value::{Raw, Value};
 use super::{ConfigError, Origin, Protocol};
 
@@ -88,9 +88,13 @@ impl Environment {
         self.get(&own).or_else(|| self.get(&format!("OTEL_EXPORTER_OTLP_{option}")))
     }
 
-    /// Returns what the environment says of every metrics endpoint: all options but the URL.
-    pub(super) fn otlp_options(&self) -> Result<EndpointTable, ConfigError> {
-        let mut table = EndpointTable::default();
+    /// Returns what the environment says of every endpoint for metrics or events: all options but the URL.
+    pub(super) fn otlp_options(&self, receives: Receives) -> Result<EndpointTable, ConfigError> {
+        let mut table = EndpointTable::of(receives);
+        let signal = match receives {
+            Receives::Metrics => Signal::Metrics,
+            Receives::Events => Signal::Logs,
+        };
         for (key, option) in [
             ("protocol", "PROTOCOL"),
             ("compression", "COMPRESSION"),
@@ -99,11 +103,11 @@ impl Environment {
             ("client_cert_file", "CLIENT_CERTIFICATE"),
             ("client_key_file", "CLIENT_KEY"),
         ] {
-            if let Some(raw) = self.otlp(Signal::Metrics, option) {
+            if let Some(raw) = self.otlp(signal, option) {
                 table.values.insert(key, raw);
             }
         }
-        if let Some(raw) = self.get("OTEL_METRIC_EXPORT_INTERVAL") {
+        if let Some(raw) = self.get("OTEL_METRIC_EXPORT_INTERVAL").filter(|_| signal == Signal::Metrics) {
             table.values.insert("interval", raw);
         }
         for key in ["timeout", "interval"] {
@@ -114,7 +118,7 @@ impl Environment {
                 raw.text.push_str("ms");
             }
         }
-        if let Some(raw) = self.otlp(Signal::Metrics, "HEADERS") {
+        if let Some(raw) = self.otlp(signal, "HEADERS") {
             for (name, value) in pairs(&raw, "headers", true)? {
                 table.headers.push((name, Raw::new(value, raw.origin.clone())));
             }

@@ -8,13 +8,13 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::otlp::{ENDPOINT_KEYS, EndpointTable};
+use super::otlp::{EndpointTable, Receives};
 use super::tables::{SCHEMAS, Table};
 use super::value::Raw;
 use super::{ConfigError, Origin};
 
 /// Every key with one value, dotted as in `[ledger] path`, in the order of the documentation.
-pub(super) const SCALAR_KEYS: [&str; 16] = [
+pub(super) const SCALAR_KEYS: [&str; 19] = [
     "state_dir",
     "profile",
     "gateway",
@@ -31,8 +31,14 @@ pub(super) const SCALAR_KEYS: [&str; 16] = [
     "log.format",
     "resource.service_name",
     "resource.service_namespace",
+    "events.stdout",
+    "events.max_events",
+    "events.max_age",
 ];
-const TABLES: [&str; 3] = ["ledger", "log", "resource"];
+const TABLES: [&str; 4] = ["ledger", "log", "resource", EVENTS];
+const EVENTS: &str = "events";
+/// The one key that is true or false.
+const SWITCH: &str = "events.stdout";
 const ENDPOINTS: &str = "otlp";
 const HEADERS: &str = "headers";
 const BILLING: &str = "billing";
@@ -42,6 +48,8 @@ const BILLING: &str = "billing";
 pub(super) struct FileLayer {
     pub scalars: BTreeMap<&'static str, Raw>,
     pub endpoints: Vec<EndpointTable>,
+    /// Endpoints of events.
+    pub event_endpoints: Vec<EndpointTable>,
     /// Providers with what their dollars mean.
     pub billing: Vec<(String, Raw)>,
     /// By the name of their schema.
@@ -60,7 +68,7 @@ impl FileLayer {
         for (key, value) in root.get_ref() {
             let name = key.get_ref().as_ref();
             if name == ENDPOINTS {
-                layer.endpoints = reader.endpoints(key, value)?;
+                layer.endpoints = reader.endpoints(Receives::Metrics, key, value)?;
             } else if let Some(schema) = SCHEMAS.into_iter().find(|schema| schema.name == name) {
                 layer.tables.insert(schema.name, schema.read(&reader, key, value)?);
             } else if name == BILLING {
@@ -71,6 +79,10 @@ impl FileLayer {
                 }
             } else if TABLES.contains(&name) {
                 for (inner, value) in reader.table(key, value, "a [table]")? {
+                    if name == EVENTS && inner.get_ref() == ENDPOINTS {
+                        layer.event_endpoints = reader.endpoints(Receives::Events, inner, value)?;
+                        continue;
+                    }
                     layer.scalar(&reader, &format!("{name}."), inner, value)?;
                 }
             } else {
@@ -128,6 +140,7 @@ impl Reader<'_> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            DeValue::Boolean(yes) if full == SWITCH => yes.to_string(),
             other => {
                 let problem = "expected a string in quotes or a whole number";
                 return Err(Raw::new(other.type_str(), self.origin(key)).invalid(full, problem));
@@ -150,37 +163,45 @@ impl Reader<'_> {
 
     fn endpoints(
         &self,
+        receives: Receives,
         key: &Key<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<Vec<EndpointTable>, ConfigError> {
-        let wanted = "one [[otlp]] table for each endpoint, with two brackets";
+        let table = receives.table();
+        let wanted = &format!("one [[{table}]] table for each endpoint, with two brackets");
         let tables = value.get_ref().as_array().ok_or_else(|| {
             Raw::new(value.get_ref().type_str(), self.origin(key))
-                .invalid(ENDPOINTS, format!("expected {wanted}"))
+                .invalid(table, format!("expected {wanted}"))
         })?;
         tables
             .iter()
             .map(|value| {
                 let table = self.table(key, value, wanted)?;
-                self.endpoint(self.origin_at(value.span().start), table)
+                self.endpoint(receives, self.origin_at(value.span().start), table)
             })
             .collect()
     }
 
-    fn endpoint(&self, origin: Origin, table: &DeTable<'_>) -> Result<EndpointTable, ConfigError> {
-        let mut endpoint = EndpointTable { origin, ..EndpointTable::default() };
+    fn endpoint(
+        &self,
+        receives: Receives,
+        origin: Origin,
+        table: &DeTable<'_>,
+    ) -> Result<EndpointTable, ConfigError> {
+        let prefix = receives.table();
+        let mut endpoint = EndpointTable { origin, ..EndpointTable::of(receives) };
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             if name == HEADERS {
                 for (header, value) in self.table(key, value, "a table { Name = \"value\" }")? {
-                    let raw = self.text_of("otlp.headers", header, value)?;
+                    let raw = self.text_of(&format!("{prefix}.headers"), header, value)?;
                     endpoint.headers.push((header.get_ref().to_string(), raw));
                 }
-            } else if let Some(known) = ENDPOINT_KEYS.iter().find(|known| **known == name) {
-                endpoint.values.insert(known, self.text_of(&format!("otlp.{name}"), key, value)?);
+            } else if let Some(known) = receives.keys().iter().find(|known| **known == name) {
+                endpoint.values.insert(known, self.text_of(&format!("{prefix}.{name}"), key, value)?);
             } else {
-                let known = ENDPOINT_KEYS.into_iter().chain([HEADERS]);
-                return Err(self.unknown("otlp.", key, known.collect(), None));
+                let known = receives.keys().iter().copied().chain([HEADERS]);
+                return Err(self.unknown(&format!("{prefix}."), key, known.collect(), None));
             }
         }
         Ok(endpoint)
@@ -193,6 +214,9 @@ impl Reader<'_> {
         if table.is_empty() {
             here.extend(TABLES.into_iter().chain([ENDPOINTS, BILLING]));
             here.extend(SCHEMAS.map(|schema| schema.name));
+        }
+        if table == "events." {
+            here.push(ENDPOINTS);
         }
         let elsewhere = SCALAR_KEYS.into_iter().find(|full| leaf(full) == key.get_ref().as_ref());
         self.unknown(table, key, here, elsewhere)

@@ -29,7 +29,7 @@ pub use query::{QueryEndpoint, QueryFlags, query_endpoint};
 pub use resolve::{FileText, Inputs, Overrides, load, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{
-    Compression, Config, EndpointConfig, Explained, GatewayLog, Headers, LedgerConfig, LogConfig, LogFormat,
-    LogLevel, OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous, WatchMode,
+    Compression, Config, EndpointConfig, EventsConfig, Explained, GatewayLog, Headers, LedgerConfig,
+    LogConfig, LogFormat, LogLevel, OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous, WatchMode,
 };
 pub use value::parse_duration_ms;

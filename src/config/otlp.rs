@@ -20,13 +20,53 @@ pub(super) const ENDPOINT_KEYS: [&str; 12] = [
     "basic_auth_file",
     "compression",
     "timeout",
-    "interval",
     "ca_file",
     "client_cert_file",
     "client_key_file",
+    // Last, since endpoints of events have none.
+    "interval",
 ];
 const SECRET_FILES: [&str; 3] = ["headers_file", "bearer_token_file", "basic_auth_file"];
-const METRICS_PATH: &str = "/v1/metrics";
+
+/// What an endpoint receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receives {
+    Metrics,
+    Events,
+}
+
+impl Receives {
+    /// Returns the name of its tables in the file.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Metrics => "otlp",
+            Self::Events => "events.otlp",
+        }
+    }
+
+    /// Returns the keys of its tables, besides `headers`: events are sent when they happen, at no interval.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Metrics => &ENDPOINT_KEYS,
+            Self::Events => &ENDPOINT_KEYS[..ENDPOINT_KEYS.len() - 1],
+        }
+    }
+
+    /// Returns what is appended to the base URL for HTTP.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/v1/metrics",
+            Self::Events => "/v1/logs",
+        }
+    }
+
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Metrics => "http://HOST:9090/api/v1/otlp",
+            Self::Events => "http://HOST:3100/otlp",
+        }
+    }
+}
 
 /// What one layer says of one endpoint.
 #[derive(Clone, Debug)]
@@ -39,15 +79,15 @@ pub(super) struct EndpointTable {
     pub headers: Vec<(String, Raw)>,
     /// The endpoint is the metrics signal's own full URL.
     pub as_is: bool,
-}
-
-impl Default for EndpointTable {
-    fn default() -> Self {
-        Self { origin: Origin::Default, values: BTreeMap::new(), headers: Vec::new(), as_is: false }
-    }
+    pub receives: Receives,
 }
 
 impl EndpointTable {
+    /// Returns a table that says nothing.
+    pub(super) const fn of(receives: Receives) -> Self {
+        Self { origin: Origin::Default, values: BTreeMap::new(), headers: Vec::new(), as_is: false, receives }
+    }
+
     /// Returns this table with the given endpoint.
     pub(super) fn at(&self, endpoint: Raw, as_is: bool) -> Self {
         let mut table = Self { origin: endpoint.origin.clone(), as_is, ..self.clone() };
@@ -62,22 +102,24 @@ impl EndpointTable {
         read: ReadFile<'_>,
         explained: &mut Vec<Explained>,
     ) -> Result<EndpointConfig, ConfigError> {
+        let (table, path) = (self.receives.table(), self.receives.path());
         let endpoint = self.values.get("endpoint").ok_or_else(|| {
-            let problem = "an endpoint needs its URL; add endpoint = \"http://HOST:9090/api/v1/otlp\"";
-            Raw::new("", self.origin.clone()).conflict("otlp.endpoint", problem)
+            let example = self.receives.example();
+            let problem = format!("an endpoint needs its URL; add endpoint = \"{example}\"");
+            Raw::new("", self.origin.clone()).conflict(&format!("{table}.endpoint"), problem)
         })?;
-        let uri = check_url("otlp.endpoint", endpoint)?;
+        let uri = check_url(&format!("{table}.endpoint"), endpoint)?;
         let name = match self.values.get("name") {
-            Some(raw) => raw.parse::<Name>("otlp.name")?.0,
-            None => derived_name(&uri),
+            Some(raw) => raw.parse::<Name>(&format!("{table}.name"))?.0,
+            None => derived_name(&uri, path),
         };
-        let mut rows = Rows { prefix: format!("otlp.{name}"), table: self, rows: explained };
+        let mut rows = Rows { prefix: format!("{table}.{name}"), table: self, rows: explained };
         let protocol = rows.value("protocol", Protocol::Http)?;
         let url = match protocol {
-            Protocol::Http if self.as_is || uri.path().trim_end_matches('/').ends_with(METRICS_PATH) => {
+            Protocol::Http if self.as_is || uri.path().trim_end_matches('/').ends_with(path) => {
                 endpoint.text.clone()
             }
-            Protocol::Http => with_path(&uri, METRICS_PATH),
+            Protocol::Http => with_path(&uri, path),
             Protocol::Grpc => endpoint.text.clone(),
         };
         rows.push("endpoint", mask_url(&url), endpoint.origin.clone());
@@ -86,7 +128,7 @@ impl EndpointTable {
             protocol,
             compression: rows.value("compression", Compression::Gzip)?,
             timeout_ms: rows.value("timeout", Millis::<100, 600_000>(10_000))?.0,
-            interval_ms: rows.value("interval", Millis::<1_000, 3_600_000>(15_000))?.0,
+            interval_ms: rows.interval()?,
             ca_file: rows.path("ca_file", "the system's authorities", paths)?,
             client_cert_file: rows.path("client_cert_file", "none", paths)?,
             client_key_file: rows.path("client_key_file", "none", paths)?,
@@ -103,7 +145,7 @@ impl EndpointTable {
         {
             if let (Some(raw), None) = (self.values.get(one), self.values.get(other)) {
                 let problem = format!("a client certificate needs both files; give {other} too");
-                return Err(raw.invalid(&format!("otlp.{one}"), problem));
+                return Err(raw.invalid(&format!("{}.{one}", self.receives.table()), problem));
             }
         }
         Ok(())
@@ -122,9 +164,22 @@ impl Rows<'_> {
         self.rows.push(Explained { key: format!("{}.{key}", self.prefix), value, origin });
     }
 
+    /// Returns the key for errors.
+    fn full(&self, key: &str) -> String {
+        format!("{}.{key}", self.table.receives.table())
+    }
+
+    fn interval(&mut self) -> Result<u64, ConfigError> {
+        const DEFAULT_MS: u64 = 15_000;
+        match self.table.receives {
+            Receives::Metrics => Ok(self.value("interval", Millis::<1_000, 3_600_000>(DEFAULT_MS))?.0),
+            Receives::Events => Ok(DEFAULT_MS),
+        }
+    }
+
     fn value<T: Value>(&mut self, key: &str, default: T) -> Result<T, ConfigError> {
         let (value, origin) = match self.table.values.get(key) {
-            Some(raw) => (raw.parse::<T>(&format!("otlp.{key}"))?, raw.origin.clone()),
+            Some(raw) => (raw.parse::<T>(&self.full(key))?, raw.origin.clone()),
             None => (default, Origin::Default),
         };
         self.push(key, value.show(), origin);
@@ -133,7 +188,7 @@ impl Rows<'_> {
 
     fn path(&mut self, key: &str, absent: &str, paths: &Paths) -> Result<Option<PathBuf>, ConfigError> {
         let raw = self.table.values.get(key);
-        let path = raw.map(|raw| paths.expand(&format!("otlp.{key}"), raw)).transpose()?;
+        let path = raw.map(|raw| paths.expand(&self.full(key), raw)).transpose()?;
         let shown = path.as_ref().map_or_else(|| absent.to_owned(), |p| p.display().to_string());
         self.push(key, shown, raw.map_or(Origin::Default, |raw| raw.origin.clone()));
         Ok(path)
@@ -143,14 +198,15 @@ impl Rows<'_> {
         let mut headers = Vec::new();
         for (name, raw) in &self.table.headers {
             if matches!(raw.origin, Origin::File { .. }) {
-                refuse_secret(name, raw)?;
+                refuse_secret(&self.full("headers"), name, raw)?;
             }
             self.header(&mut headers, name, raw)?;
         }
         for key in SECRET_FILES {
             let Some(raw) = self.table.values.get(key) else { continue };
-            let path = paths.expand(&format!("otlp.{key}"), raw)?;
-            for (name, raw) in (SecretFile { key, path, origin: &raw.origin }).headers(read)? {
+            let full = self.full(key);
+            let path = paths.expand(&full, raw)?;
+            for (name, raw) in (SecretFile { key: &full, path, origin: &raw.origin }).headers(read)? {
                 self.header(&mut headers, &name, &raw)?;
             }
         }
@@ -172,7 +228,8 @@ impl Rows<'_> {
             "te",
             "transfer-encoding",
         ];
-        let refuse = |problem: String| Err(raw.conflict("otlp.headers", problem));
+        let full = self.full("headers");
+        let refuse = |problem: String| Err(raw.conflict(&full, problem));
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             return refuse("a header's name is not letters, digits and hyphens; correct it".to_owned());
         }
@@ -192,7 +249,7 @@ impl Rows<'_> {
 }
 
 /// Refuses headers that carry secrets in the configuration file, which is often world-readable.
-fn refuse_secret(name: &str, raw: &Raw) -> Result<(), ConfigError> {
+fn refuse_secret(full: &str, name: &str, raw: &Raw) -> Result<(), ConfigError> {
     const SECRET: [&str; 8] =
         ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "api_key"];
     let lower = name.to_ascii_lowercase();
@@ -200,7 +257,7 @@ fn refuse_secret(name: &str, raw: &Raw) -> Result<(), ConfigError> {
         let problem = format!(
             "header {name} holds a secret, which does not belong into this file; use headers_file, bearer_token_file or basic_auth_file"
         );
-        return Err(raw.conflict("otlp.headers", problem));
+        return Err(raw.conflict(full, problem));
     }
     Ok(())
 }
@@ -213,7 +270,7 @@ pub(super) fn check_url(key: &str, raw: &Raw) -> Result<Uri, ConfigError> {
     };
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return refuse(
-            "a URL must not hold user and password; put user:password into a file and name it as basic_auth_file in [[otlp]]",
+            "a URL must not hold user and password; put user:password into a file and name it as basic_auth_file in the endpoint's table",
         );
     }
     let port_is_number =
@@ -234,10 +291,10 @@ pub(super) fn with_path(uri: &Uri, path: &str) -> String {
 }
 
 /// Returns host, port and path: the name of an endpoint that was given none, the same for the base URL
-/// and for that of the metrics signal.
-fn derived_name(uri: &Uri) -> String {
+/// and for that of the signal, whose path is given.
+fn derived_name(uri: &Uri, signal: &str) -> String {
     let path = uri.path().trim_end_matches('/');
-    let path = path.strip_suffix(METRICS_PATH).unwrap_or(path);
+    let path = path.strip_suffix(signal).unwrap_or(path);
     format!("{}{path}", uri.authority().map_or("", |authority| authority.as_str()))
 }
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::env::Signal;
 use super::file::FileLayer;
 use super::money;
-use super::otlp::EndpointTable;
+use super::otlp::{EndpointTable, Receives};
 use super::secret::{ReadFile, read_small_file};
-use super::value::{KeepDays, MaxJobs, Millis, Name, Profile, Raw, Value};
+use super::value::{KeepDays, MaxEvents, MaxJobs, Millis, Name, Profile, Raw, Switch, Value};
 use super::{
-    Config, ConfigError, EndpointConfig, Environment, Explained, GatewayLog, LedgerConfig, LogConfig,
-    LogFormat, LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
+    Config, ConfigError, EndpointConfig, Environment, EventsConfig, Explained, GatewayLog, LedgerConfig,
+    LogConfig, LogFormat, LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
 };
 
 /// The values of the command line's flags; `None` where a flag was not given.
@@ -28,6 +28,7 @@ pub struct Overrides {
     pub log_level: Option<String>,
     pub log_format: Option<String>,
     pub otlp_endpoints: Vec<String>,
+    pub events: Vec<String>,
 }
 
 impl Overrides {
@@ -119,6 +120,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     let log = resolver.log()?;
     let resource = resolver.resource()?;
     let otlp = resolver.otlp(read)?;
+    let events = resolver.events(read)?;
     let mut tables = |name: &str| resolver.file.tables.remove(name).unwrap_or_default();
     let (prices, aliases, budgets) = (tables("price"), tables("alias"), tables("budget"));
     let rows = &mut resolver.explained;
@@ -143,6 +145,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
         catalogue,
         resource,
         otlp,
+        events,
         prices,
         aliases,
         billing,
@@ -378,7 +381,7 @@ impl Resolver<'_> {
         let flags = flags.otlp_endpoints.iter().map(|url| Raw::new(url, Origin::Flag("--otlp-endpoint")));
         let mut tables: Vec<EndpointTable> = Vec::new();
         if flags.len() > 0 {
-            let options = env.otlp_options()?;
+            let options = env.otlp_options(Receives::Metrics)?;
             tables.extend(flags.map(|url| options.at(url, false)));
         } else if !self.file.endpoints.is_empty() {
             tables.append(&mut self.file.endpoints);
@@ -386,23 +389,63 @@ impl Resolver<'_> {
                 self.warnings.push(format!("{} is not used: the file has [[otlp]] endpoints", raw.origin));
             }
         } else if let Some(url) = env.signal_url(Signal::Metrics)? {
-            tables.push(env.otlp_options()?.at(url, true));
+            tables.push(env.otlp_options(Receives::Metrics)?.at(url, true));
         }
+        let endpoints = self.endpoints(tables, &[], read)?;
+        for EndpointConfig { name, .. } in endpoints.iter().filter(|endpoint| endpoint.interval_ms > 240_000)
+        {
+            self.warnings.push(format!("otlp.{name}.interval is over 4m: series that are silent for 5m vanish from Prometheus's answers; choose less"));
+        }
+        Ok(endpoints)
+    }
+
+    /// Resolves tables to endpoints, each of which has a name of its own and none of `taken`.
+    fn endpoints(
+        &mut self,
+        tables: Vec<EndpointTable>,
+        taken: &[&str],
+        read: ReadFile<'_>,
+    ) -> Result<Vec<EndpointConfig>, ConfigError> {
         let mut endpoints: Vec<EndpointConfig> = Vec::new();
         for table in tables {
             let endpoint = table.resolve(&self.paths, read, &mut self.explained)?;
-            if endpoints.iter().any(|known| known.name == endpoint.name) {
-                let problem =
-                    "two endpoints have this name; remove one or give each its own `name` in [[otlp]]";
-                return Err(Raw::new(endpoint.name, table.origin).invalid("otlp.name", problem));
-            }
-            if endpoint.interval_ms > 240_000 {
-                let name = &endpoint.name;
-                self.warnings.push(format!("otlp.{name}.interval is over 4m: series that are silent for 5m vanish from Prometheus's answers; choose less"));
+            let known = endpoints.iter().map(|known| known.name.as_str()).chain(taken.iter().copied());
+            if known.into_iter().any(|known| known == endpoint.name) {
+                let table_name = table.receives.table();
+                let problem = format!(
+                    "two endpoints have this name; remove one or give each its own `name` in [[{table_name}]]"
+                );
+                let raw = Raw::new(endpoint.name, table.origin);
+                return Err(raw.invalid(&format!("{table_name}.name"), problem));
             }
             endpoints.push(endpoint);
         }
         Ok(endpoints)
+    }
+
+    /// `--events stdout` turns on what the file may say as well; URLs in `--events` replace the file's endpoints.
+    fn events(&mut self, read: ReadFile<'_>) -> Result<EventsConfig, ConfigError> {
+        const FLAG: Origin = Origin::Flag("--events");
+        const STDOUT: &str = "stdout";
+        let Inputs { flags, env, .. } = self.inputs;
+        let (stdout, urls): (Vec<&String>, Vec<&String>) =
+            flags.events.iter().partition(|sink| *sink == STDOUT);
+        let stdout = if stdout.is_empty() {
+            self.value("events.stdout", Switch(false))?.0
+        } else {
+            self.note("events.stdout", "true", FLAG);
+            true
+        };
+        let max_events = self.value("events.max_events", MaxEvents(100_000))?.0;
+        let max_age_ms = self.value("events.max_age", Millis::<60_000, 2_678_400_000>(604_800_000))?.0;
+        let tables = if urls.is_empty() {
+            std::mem::take(&mut self.file.event_endpoints)
+        } else {
+            let options = env.otlp_options(Receives::Events)?;
+            urls.into_iter().map(|url| options.at(Raw::new(url, FLAG), false)).collect()
+        };
+        let otlp = self.endpoints(tables, &[STDOUT], read)?;
+        Ok(EventsConfig { stdout, otlp, max_events, max_age_ms })
     }
 
     fn own_signal(&mut self, key: &str, signal: Signal) -> Result<Option<String>, ConfigError> {

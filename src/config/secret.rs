@@ -51,12 +51,12 @@ impl SecretFile<'_> {
             remedy: "check the path and that this user may read the file",
         })?;
         let header = |name: &str, value: String| (name.to_owned(), Raw::new(value, self.origin.clone()));
-        match self.key {
-            "bearer_token_file" => {
+        match self.key.rsplit('.').next() {
+            Some("bearer_token_file") => {
                 let token = self.one_line(&text, "one line with the token")?;
                 Ok(vec![header("Authorization", format!("Bearer {token}"))])
             }
-            "basic_auth_file" => {
+            Some("basic_auth_file") => {
                 let wanted = "one line of the form user:password";
                 let login = self.one_line(&text, wanted)?;
                 if !login.contains(':') {
@@ -88,7 +88,7 @@ impl SecretFile<'_> {
 
     fn wrong(&self, problem: String) -> ConfigError {
         ConfigError::SecretFile {
-            key: format!("otlp.{}", self.key),
+            key: self.key.to_owned(),
             path: self.path.clone(),
             origin: self.origin.clone(),
             problem,

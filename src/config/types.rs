@@ -36,6 +36,8 @@ pub struct Config {
     pub resource: ResourceConfig,
     /// Where metrics are pushed; empty = nowhere.
     pub otlp: Vec<EndpointConfig>,
+    /// Who is told of events.
+    pub events: EventsConfig,
     /// Prices that win over all others.
     pub prices: Vec<PriceEntry>,
     /// Models that are others under names of their own.
@@ -105,12 +107,25 @@ pub struct ResourceConfig {
     pub service_namespace: Option<String>,
 }
 
-/// One receiver of metrics.
+/// Who is told of events, and how much is kept for whoever does not take them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// Whether they are written to standard output.
+    pub stdout: bool,
+    /// Where they are sent as logs; nowhere if empty. Their interval means nothing.
+    pub otlp: Vec<EndpointConfig>,
+    /// Most events that are kept; 1 to 10 million.
+    pub max_events: u64,
+    /// How long they are kept, in milliseconds; a minute to 31 days.
+    pub max_age_ms: u64,
+}
+
+/// One receiver of metrics or of events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// Name in metrics and logs, unique and stable: given, else host, port and path of the URL.
     pub name: String,
-    /// HTTP: the full URL of the metrics signal. gRPC: the base URL. Never holds a user or password.
+    /// HTTP: the full URL of the signal. gRPC: the base URL. Never holds a user or password.
     pub url: String,
     /// How requests are framed.
     pub protocol: Protocol,

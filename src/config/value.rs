@@ -166,6 +166,36 @@ impl Value for MaxJobs {
     }
 }
 
+/// Number of events that are kept.
+pub(super) struct MaxEvents(pub u64);
+
+impl Value for MaxEvents {
+    fn expected() -> String {
+        "a whole number from 1 to 10000000".to_owned()
+    }
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|n| (1..=10_000_000).contains(n)).map(Self)
+    }
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Yes or no.
+pub(super) struct Switch(pub bool);
+
+impl Value for Switch {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// A name that becomes a label value: 1–63 characters, none of them a control character.
 pub(super) struct Name(pub String);
 

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::backoff;
 use super::bisect::Halt;
 use super::push::{Feed, Pushed, Pusher};
-use super::remedy::remedy;
+use super::remedy::{Signal, remedy};
 use super::transport::{Deliver, Renewing};
 use crate::config::{EndpointConfig, Protocol};
 use crate::model::{EndpointState, UnixMs};
@@ -170,7 +170,7 @@ impl Health {
                     reason = failure.as_str(),
                     "endpoint does not take metrics: {message}; {}. Nothing is lost: pushes go on and hold all \
                      totals",
-                    remedy(*failure, self.protocol)
+                    remedy(*failure, self.protocol, Signal::Metrics)
                 );
             }
             Pushed::Failed(_) => {}

@@ -12,6 +12,8 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -38,10 +40,11 @@ pub enum CallError {
     Status(Box<Status>),
 }
 
-/// Calls the metrics service of one server.
+/// Calls the services of one server.
 #[derive(Debug)]
 pub struct GrpcClient {
-    client: MetricsServiceClient<Http2Client>,
+    metrics: MetricsServiceClient<Http2Client>,
+    logs: LogsServiceClient<Http2Client>,
     peer: String,
     headers: HeaderMap,
     timeout: Duration,
@@ -67,16 +70,18 @@ impl GrpcClient {
             .pool_timer(TokioTimer::new())
             .build(connector(&uri, tls, Version::Http2)?);
         let peer = peer(&uri);
-        let mut client = MetricsServiceClient::with_origin(http2, uri).max_decoding_message_size(ANSWER_MAX);
+        let mut metrics = MetricsServiceClient::with_origin(http2.clone(), uri.clone())
+            .max_decoding_message_size(ANSWER_MAX);
+        let mut logs = LogsServiceClient::with_origin(http2, uri).max_decoding_message_size(ANSWER_MAX);
         if compression == Compression::Gzip {
-            client = client
-                .send_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Gzip);
+            let gzip = CompressionEncoding::Gzip;
+            metrics = metrics.send_compressed(gzip).accept_compressed(gzip);
+            logs = logs.send_compressed(gzip).accept_compressed(gzip);
         }
-        Ok(Self { client, peer, headers, timeout: Duration::from_millis(timeout_ms) })
+        Ok(Self { metrics, logs, peer, headers, timeout: Duration::from_millis(timeout_ms) })
     }
 
-    /// Sends one request.
+    /// Sends one request with metrics.
     ///
     /// # Errors
     /// When no answer came in time, or one with a status other than `OK`.
@@ -84,11 +89,34 @@ impl GrpcClient {
         &self,
         request: ExportMetricsServiceRequest,
     ) -> Result<ExportMetricsServiceResponse, CallError> {
-        let mut request = Request::new(request);
+        let mut client = self.metrics.clone();
+        self.answer(client.export(self.request(request))).await
+    }
+
+    /// Sends one request with logs.
+    ///
+    /// # Errors
+    /// When no answer came in time, or one with a status other than `OK`.
+    pub async fn export_logs(
+        &self,
+        request: ExportLogsServiceRequest,
+    ) -> Result<ExportLogsServiceResponse, CallError> {
+        let mut client = self.logs.clone();
+        self.answer(client.export(self.request(request))).await
+    }
+
+    fn request<R>(&self, message: R) -> Request<R> {
+        let mut request = Request::new(message);
         *request.metadata_mut() = MetadataMap::from_headers(self.headers.clone());
         request.set_timeout(self.timeout);
-        let mut client = self.client.clone();
-        let Ok(result) = tokio::time::timeout(self.timeout, client.export(request)).await else {
+        request
+    }
+
+    async fn answer<R>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<R>, Status>>,
+    ) -> Result<R, CallError> {
+        let Ok(result) = tokio::time::timeout(self.timeout, call).await else {
             let after_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
             return Err(CallError::Network(NetworkError::Timeout { peer: self.peer.clone(), after_ms }));
         };

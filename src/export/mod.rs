@@ -1,6 +1,6 @@
-//! Pushing snapshots to OTLP endpoints, over HTTP and gRPC.
+//! Pushing snapshots to OTLP endpoints, over HTTP and gRPC, and telling of events.
 //!
-//! Invariants: nothing is queued, since every snapshot holds all totals: after a failure the next attempt
+//! Invariants: no snapshot is queued, since every one holds all totals: after a failure the next attempt
 //! takes a fresh one, so an outage loses nothing. Endpoints are independent of each other. A refused request
 //! is never sent again as it is. No value of a new series leaves before its zero point was taken and the
 //! ledger knows that. Deliberately absent: OpenTelemetry's SDK, proxies, redirects, and wall clocks other
@@ -14,6 +14,7 @@ mod bisect;
 mod connect;
 mod endpoint;
 mod error;
+pub(crate) mod events;
 mod grpc;
 mod http;
 pub mod outcome;
@@ -25,7 +26,7 @@ pub mod stamp;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use ask::{ANSWER_MAX, QueryClient};
 pub use connect::{SetupError, TlsFiles};
@@ -36,3 +37,4 @@ pub use http::{Answer, HttpClient};
 pub use outcome::Outcome;
 pub use probe::{ProbeResult, probe};
 pub use push::{Feed, Persist};
+pub use remedy::Signal;

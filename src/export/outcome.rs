@@ -4,6 +4,7 @@
 //! Prometheus really answers: a refusal of one sample rolls back the whole request, also when it comes as 500.
 //! Deliberately absent: how often to retry, and what to do about a refusal (see `endpoint.rs`).
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use tonic::{Code, Status};
@@ -62,7 +63,8 @@ impl Outcome {
     }
 }
 
-/// Classifies an answer over HTTP that came at `now`.
+/// Classifies an answer over HTTP that came at `now`. Answers to metrics and to logs have the same bytes: in both, a
+/// number of what was left out and a message.
 #[must_use]
 pub fn of_http(answer: &Answer, now: UnixMs) -> Outcome {
     let message = || describe(answer);
@@ -109,12 +111,25 @@ pub fn of_grpc(status: &Status) -> Outcome {
 /// Classifies a response that says success.
 #[must_use]
 pub fn of_response(response: ExportMetricsServiceResponse) -> Outcome {
-    match response.partial_success {
-        // A message without rejected points is a warning of the server's.
-        Some(partial) if partial.rejected_data_points > 0 => Outcome::Partial {
-            rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
-            message: clean(&partial.error_message),
-        },
+    let partial =
+        response.partial_success.map(|left_out| (left_out.rejected_data_points, left_out.error_message));
+    of_partial(partial)
+}
+
+/// The same of a response to logs.
+#[must_use]
+pub fn of_logs_response(response: ExportLogsServiceResponse) -> Outcome {
+    let partial =
+        response.partial_success.map(|left_out| (left_out.rejected_log_records, left_out.error_message));
+    of_partial(partial)
+}
+
+fn of_partial(partial: Option<(i64, String)>) -> Outcome {
+    match partial {
+        // A message without anything rejected is a warning of the server's.
+        Some((rejected, message)) if rejected > 0 => {
+            Outcome::Partial { rejected: rejected.unsigned_abs(), message: clean(&message) }
+        }
         _ => Outcome::Taken,
     }
 }

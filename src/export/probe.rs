@@ -3,18 +3,17 @@
 //! The request is valid and holds no points: it changes nothing on the server. Deliberately absent: printing,
 //! and checks of the configuration itself.
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
 use super::connect::SetupError;
 use super::error::NetworkError;
 use super::grpc::CallError;
 use super::outcome::{self, Outcome};
-use super::remedy::{remedy, tls_remedy};
+use super::remedy::{Signal, remedy, tls_remedy};
 use super::transport::Client;
 use crate::config::{EndpointConfig, Protocol};
 use crate::model::UnixMs;
-use crate::telemetry::{ExportFailure, Point, Resource, otlp};
+use crate::telemetry::{ExportFailure, Point, Resource, event, otlp};
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,49 +37,60 @@ pub enum ProbeResult {
 }
 
 /// Sends one empty request to the endpoint, which takes at most its timeout.
-pub async fn probe(config: &EndpointConfig, resource: &Resource, now: UnixMs) -> ProbeResult {
+pub async fn probe(config: &EndpointConfig, signal: Signal, resource: &Resource, now: UnixMs) -> ProbeResult {
     let client = match Client::new(config) {
         Ok(client) => client,
         Err(error) => return of_setup(&error),
     };
-    let request = otlp::request(std::iter::empty::<&Point>(), resource, now, now);
-    let (status, outcome) = match send(&client, request, now).await {
+    let (status, outcome) = match send(&client, signal, resource, now).await {
         Ok(answered) => answered,
-        Err(error) => return of_network(&error, config.protocol),
+        Err(error) => return of_network(&error, config.protocol, signal),
     };
     match outcome {
         Outcome::Taken => ProbeResult::Ok { status, partial: None },
         Outcome::Partial { message, .. } => ProbeResult::Ok { status, partial: Some(message) },
         Outcome::Retry { failure, message, .. } | Outcome::Refuse { failure, message } => {
-            ProbeResult::Problem { failure, remedy: advice(failure, &message, config), what: message }
+            ProbeResult::Problem { failure, remedy: advice(failure, &message, config, signal), what: message }
         }
     }
 }
 
 async fn send(
     client: &Client,
-    request: ExportMetricsServiceRequest,
+    signal: Signal,
+    resource: &Resource,
     now: UnixMs,
 ) -> Result<(u16, Outcome), NetworkError> {
-    match client {
-        Client::Http(client) => {
-            let answer = client.post(request.encode_to_vec()).await?;
-            Ok((answer.status, outcome::of_http(&answer, now)))
+    let metrics = || otlp::request(std::iter::empty::<&Point>(), resource, now, now);
+    let logs = || event::logs_request([], resource);
+    let answered = match (client, signal) {
+        (Client::Http(client), signal) => {
+            let body = match signal {
+                Signal::Metrics => metrics().encode_to_vec(),
+                Signal::Events => logs().encode_to_vec(),
+            };
+            let answer = client.post(body).await?;
+            return Ok((answer.status, outcome::of_http(&answer, now)));
         }
-        Client::Grpc(client) => match client.export(request).await {
-            Ok(response) => Ok((0, outcome::of_response(response))),
-            Err(CallError::Status(status)) => {
-                Ok((u16::try_from(i32::from(status.code())).unwrap_or(u16::MAX), outcome::of_grpc(&status)))
-            }
-            Err(CallError::Network(error)) => Err(error),
-        },
+        (Client::Grpc(client), Signal::Metrics) => client.export(metrics()).await.map(outcome::of_response),
+        (Client::Grpc(client), Signal::Events) => {
+            client.export_logs(logs()).await.map(outcome::of_logs_response)
+        }
+    };
+    match answered {
+        Ok(outcome) => Ok((0, outcome)),
+        Err(CallError::Status(status)) => {
+            Ok((u16::try_from(i32::from(status.code())).unwrap_or(u16::MAX), outcome::of_grpc(&status)))
+        }
+        Err(CallError::Network(error)) => Err(error),
     }
 }
 
 /// Returns the remedy; for a missing page, one that fits what answered and where.
-fn advice(failure: ExportFailure, message: &str, config: &EndpointConfig) -> String {
-    let general = remedy(failure, config.protocol);
-    if failure != ExportFailure::NotFound || config.protocol != Protocol::Http {
+fn advice(failure: ExportFailure, message: &str, config: &EndpointConfig, signal: Signal) -> String {
+    let general = remedy(failure, config.protocol, signal);
+    let of_prometheus = signal == Signal::Metrics && config.protocol == Protocol::Http;
+    if failure != ExportFailure::NotFound || !of_prometheus {
         return general.into();
     }
     // Prometheus has a page for the disabled receiver, which names it.
@@ -105,12 +115,14 @@ fn of_setup(error: &SetupError) -> ProbeResult {
     ProbeResult::Problem { failure, what: error.to_string(), remedy: remedy.into() }
 }
 
-fn of_network(error: &NetworkError, protocol: Protocol) -> ProbeResult {
+fn of_network(error: &NetworkError, protocol: Protocol, signal: Signal) -> ProbeResult {
     let (failure, remedy) = match error {
         NetworkError::Tls { problem, .. } => (ExportFailure::Tls, tls_remedy(*problem)),
-        NetworkError::Timeout { .. } => (ExportFailure::Timeout, remedy(ExportFailure::Timeout, protocol)),
+        NetworkError::Timeout { .. } => {
+            (ExportFailure::Timeout, remedy(ExportFailure::Timeout, protocol, signal))
+        }
         NetworkError::Refused { .. } | NetworkError::Unreachable { .. } | NetworkError::Broken { .. } => {
-            (ExportFailure::Connection, remedy(ExportFailure::Connection, protocol))
+            (ExportFailure::Connection, remedy(ExportFailure::Connection, protocol, signal))
         }
     };
     ProbeResult::Problem { failure, what: error.to_string(), remedy: remedy.into() }

@@ -12,9 +12,27 @@ const RECEIVER: &str = "Prometheus 3.x needs the flag --web.enable-otlp-receiver
      --enable-feature=otlp-write-receiver; Debian's packages of Prometheus have the receiver removed: use the \
      upstream binary or image; the full path is /api/v1/otlp/v1/metrics, without a slash at its end";
 
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Metrics.
+    Metrics,
+    /// Events, as logs.
+    Events,
+}
+
 /// Returns what to do about `failure`, as an imperative clause.
-pub(crate) fn remedy(failure: ExportFailure, protocol: Protocol) -> &'static str {
+pub(crate) fn remedy(failure: ExportFailure, protocol: Protocol, signal: Signal) -> &'static str {
     match (failure, protocol) {
+        (ExportFailure::NotFound, Protocol::Http) if signal == Signal::Events => {
+            "Loki takes logs by OTLP from version 3 on, at /otlp/v1/logs; Collectors with a pipeline of logs at /v1/logs"
+        }
+        (ExportFailure::NotFound, Protocol::Grpc) if signal == Signal::Events => {
+            "enable the logs pipeline of the Collector's OTLP receiver; Loki takes OTLP by protocol = \"http\" only"
+        }
+        (ExportFailure::Connection, Protocol::Grpc) if signal == Signal::Events => {
+            "check that a Collector with a gRPC receiver (usually port 4317) runs there"
+        }
         (ExportFailure::Connection, Protocol::Http) => {
             "check that the server runs and that host and port of the endpoint's url are right"
         }

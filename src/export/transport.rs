@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
@@ -16,20 +17,16 @@ use crate::config::{EndpointConfig, Protocol};
 use crate::model::UnixMs;
 use crate::telemetry::ExportFailure;
 
-/// Sends requests.
-pub(crate) trait Deliver: Send + Sync {
+/// Sends requests of one signal.
+pub(crate) trait Deliver<R = ExportMetricsServiceRequest>: Send + Sync {
     /// Sends `request` at `now` and returns what became of it.
-    fn deliver(
-        &self,
-        request: ExportMetricsServiceRequest,
-        now: UnixMs,
-    ) -> impl Future<Output = Outcome> + Send;
+    fn deliver(&self, request: R, now: UnixMs) -> impl Future<Output = Outcome> + Send;
 }
 
 /// A client of either protocol.
 pub(crate) enum Client {
-    Http(HttpClient),
-    Grpc(GrpcClient),
+    Http(Box<HttpClient>),
+    Grpc(Box<GrpcClient>),
 }
 
 impl Client {
@@ -38,10 +35,12 @@ impl Client {
         let (url, compression, timeout_ms) = (&config.url, config.compression, config.timeout_ms);
         Ok(match config.protocol {
             Protocol::Http => {
-                Self::Http(HttpClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?)
+                let client = HttpClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?;
+                Self::Http(Box::new(client))
             }
             Protocol::Grpc => {
-                Self::Grpc(GrpcClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?)
+                let client = GrpcClient::new(url, config.headers.iter(), compression, timeout_ms, &tls)?;
+                Self::Grpc(Box::new(client))
             }
         })
     }
@@ -50,16 +49,33 @@ impl Client {
 impl Deliver for Client {
     async fn deliver(&self, request: ExportMetricsServiceRequest, now: UnixMs) -> Outcome {
         match self {
-            Self::Http(client) => match client.post(request.encode_to_vec()).await {
-                Ok(answer) => outcome::of_http(&answer, now),
-                Err(error) => outcome::of_network(&error),
-            },
-            Self::Grpc(client) => match client.export(request).await {
-                Ok(response) => outcome::of_response(response),
-                Err(CallError::Status(status)) => outcome::of_grpc(&status),
-                Err(CallError::Network(error)) => outcome::of_network(&error),
-            },
+            Self::Http(client) => post(client, &request, now).await,
+            Self::Grpc(client) => of_call(client.export(request).await.map(outcome::of_response)),
         }
+    }
+}
+
+impl Deliver<ExportLogsServiceRequest> for Client {
+    async fn deliver(&self, request: ExportLogsServiceRequest, now: UnixMs) -> Outcome {
+        match self {
+            Self::Http(client) => post(client, &request, now).await,
+            Self::Grpc(client) => of_call(client.export_logs(request).await.map(outcome::of_logs_response)),
+        }
+    }
+}
+
+async fn post(client: &HttpClient, request: &impl Message, now: UnixMs) -> Outcome {
+    match client.post(request.encode_to_vec()).await {
+        Ok(answer) => outcome::of_http(&answer, now),
+        Err(error) => outcome::of_network(&error),
+    }
+}
+
+fn of_call(result: Result<Outcome, CallError>) -> Outcome {
+    match result {
+        Ok(outcome) => outcome,
+        Err(CallError::Status(status)) => outcome::of_grpc(&status),
+        Err(CallError::Network(error)) => outcome::of_network(&error),
     }
 }
 
@@ -85,8 +101,11 @@ impl Renewing {
     }
 }
 
-impl Deliver for Renewing {
-    async fn deliver(&self, request: ExportMetricsServiceRequest, now: UnixMs) -> Outcome {
+impl<R: Send> Deliver<R> for Renewing
+where
+    Client: Deliver<R>,
+{
+    async fn deliver(&self, request: R, now: UnixMs) -> Outcome {
         let client = match self.client() {
             Ok(client) => client,
             Err(error) => return outcome::of_setup(&error),

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::book::Book;
 use super::merge::Outcome;
+use super::outbox::{self, OutboxSettings};
 use super::positions::save_position;
 use super::pricing::{Pricing, Spent};
 use super::series::{Held, changed_series};
@@ -53,7 +54,8 @@ impl Ledger {
         let before = self.book.counters.clone();
         let held = self.held.as_ref();
         let pricing = &self.pricing;
-        let result = write((&mut self.connection, &mut self.book, pricing), &self.totals, held, batch, now);
+        let rules = (pricing, self.outbox.as_ref());
+        let result = write((&mut self.connection, &mut self.book, rules), &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
         let changed = !series.is_empty() || self.book.counters != before;
@@ -90,7 +92,7 @@ impl Ledger {
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
-    (connection, book, pricing): (&mut Connection, &mut Book, &Pricing),
+    (connection, book, (pricing, outbox)): (&mut Connection, &mut Book, (&Pricing, Option<&OutboxSettings>)),
     totals: &std::sync::Mutex<Totals>,
     held: Option<&Held>,
     batch: &Batch,
@@ -98,7 +100,9 @@ fn write(
 ) -> rusqlite::Result<Written> {
     let transaction = connection.transaction()?;
     let before = book.counters.clone();
-    let (applied, changes, touched) = Writer::new(&transaction, book, pricing, now)?.record_all(batch)?;
+    let fresh = super::events::fresh(&transaction, &batch.events)?;
+    let writer = Writer::new(&transaction, book, pricing, now)?;
+    let (applied, changes, touched) = writer.record_all(batch, &fresh)?;
     for (outcome, n) in &applied.outcomes {
         *book.counters.outcomes.entry(*outcome).or_default() += n;
     }
@@ -111,6 +115,9 @@ fn write(
         transaction
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
             .execute(params![reject.reason.as_str(), reject.sample])?;
+    }
+    if let Some(outbox) = outbox {
+        outbox::tell(&transaction, book, outbox, &fresh, now)?;
     }
     let series = changed_series(&lock(totals), held, book, changes, now);
     for series in &series {

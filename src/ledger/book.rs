@@ -13,6 +13,8 @@ use crate::model::{Position, ScheduleKind, SourceId, UnixMs};
 pub struct Settings {
     /// How many jobs appear under their own id.
     pub max_jobs: usize,
+    /// Age in ms up to which what happened is told of; `None`: nobody is told.
+    pub event_age_ms: Option<i64>,
 }
 
 /// A job with what is not shown of it.

@@ -180,6 +180,7 @@ impl Writer<'_> {
         self.uncount(job, at, &row)?;
         change(self, &mut row)?;
         self.save_run(job, at, &row)?;
+        self.settle_event(job, at, &row, false)?;
         self.recount(job, at, &row)
     }
 

@@ -3,7 +3,7 @@
 //! A line is known by its hash for as long as lines of its age are looked at; a position tells where to go on, and
 //! need not be right for nothing to be counted twice.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::labels::{JobLabel, Labels, by_schedule};
 use super::totals::SeriesKind;
@@ -23,23 +23,27 @@ impl Ledger {
     }
 }
 
-impl Writer<'_> {
-    /// Takes in what a log says and was not known yet.
-    pub fn note_events(&mut self, events: &[GatewayEvent]) -> rusqlite::Result<()> {
-        for event in events {
-            if self.is_new(event)? {
-                self.note_event(event)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_new(&self, event: &GatewayEvent) -> rusqlite::Result<bool> {
-        let noted = self
-            .transaction
+/// Returns those that were not known yet, which they are from now on.
+pub(super) fn fresh<'e>(
+    connection: &Connection,
+    events: &'e [GatewayEvent],
+) -> rusqlite::Result<Vec<&'e GatewayEvent>> {
+    let mut fresh = Vec::new();
+    for event in events {
+        let noted = connection
             .prepare_cached("INSERT INTO gateway_event VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
             .execute(params![event.mark.cast_signed(), event.at.0])?;
-        Ok(noted > 0)
+        if noted > 0 {
+            fresh.push(event);
+        }
+    }
+    Ok(fresh)
+}
+
+impl Writer<'_> {
+    /// Takes in what a log says and was not known yet.
+    pub fn note_events(&mut self, fresh: &[&GatewayEvent]) -> rusqlite::Result<()> {
+        fresh.iter().try_for_each(|event| self.note_event(event))
     }
 
     fn note_event(&mut self, event: &GatewayEvent) -> rusqlite::Result<()> {

@@ -26,6 +26,7 @@ mod labels;
 mod memory;
 mod merge;
 mod open;
+mod outbox;
 mod positions;
 mod pricing;
 mod read;
@@ -51,6 +52,7 @@ pub use growth::{Counted, Growth};
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
 pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
+pub use outbox::{Describe, OutboxSettings};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
 pub use totals::{
@@ -203,6 +205,8 @@ pub struct Ledger {
     held: Option<series::Held>,
     /// The job whose segments are built next.
     unpacked: usize,
+    /// Who is told of events, if anybody.
+    outbox: Option<OutboxSettings>,
 }
 
 impl Ledger {

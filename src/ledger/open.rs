@@ -69,7 +69,7 @@ impl Ledger {
             lock.write_all(b"openclaw-usage\n").map_err(|error| not_writable(path, &error))?;
         }
         let (mut book, totals) = store::load(&connection).map_err(|error| LedgerError::of(path, error))?;
-        book.settings = Settings { max_jobs: options.max_jobs };
+        book.settings = Settings { max_jobs: options.max_jobs, event_age_ms: None };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
         let pricing = super::pricing::unpriced();
@@ -85,6 +85,7 @@ impl Ledger {
             spent_overflowed: false,
             held: None,
             unpacked: 0,
+            outbox: None,
         };
         Ok(Opened { ledger, origin })
     }
@@ -98,7 +99,7 @@ impl Ledger {
         let path = Path::new("in memory");
         let (connection, mut book, totals) = in_memory(now).map_err(|error| LedgerError::of(path, error))?;
         settle_gateway(&connection, path, options)?;
-        book.settings = Settings { max_jobs: options.max_jobs };
+        book.settings = Settings { max_jobs: options.max_jobs, event_age_ms: None };
         book.runs = Some(Runs::default());
         Ok(Self {
             path: path.into(),
@@ -112,6 +113,7 @@ impl Ledger {
             spent_overflowed: false,
             held: None,
             unpacked: 0,
+            outbox: None,
         })
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -105,6 +105,21 @@ const MIGRATIONS: [&str; 5] = [
     CREATE TABLE segment (
         job INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, runs BLOB NOT NULL,
         PRIMARY KEY (job, first)
+    ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- Events until every sink has them, numbered without gaps. content: what is sent, for ever the same.
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, stored_ms INTEGER NOT NULL, content TEXT NOT NULL
+    ) STRICT;
+    -- Runs whose event is not written yet: since when they are known, and when it will be.
+    CREATE TABLE outbox_run (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, since_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+        PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE sink (
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, delivered INTEGER NOT NULL, refused INTEGER NOT NULL,
+        overflowed INTEGER NOT NULL, expired INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
 ",
 ];

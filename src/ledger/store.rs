@@ -101,7 +101,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
     let series = series(connection)?;
     let mut book = Book {
         gateway: meta(connection, "gateway")?.unwrap_or_default(),
-        settings: Settings { max_jobs: 0 },
+        settings: Settings { max_jobs: 0, event_age_ms: None },
         job_index: jobs.iter().enumerate().map(|(at, job)| (job.facts.job_id.clone(), at)).collect(),
         label_index: labels.iter().enumerate().map(|(at, labels)| (Arc::clone(labels), at)).collect(),
         series_index: series.iter().map(|series| ((series.labels, series.kind), series.seq)).collect(),

@@ -16,14 +16,15 @@ use super::series::{Change, Changes};
 use super::store::{db, id, pack_at, pack_facts, save_labels, unpack_facts};
 use super::totals::{ContextKind, SeriesKind, bucket};
 use crate::model::{
-    Batch, Charge, CostProvenance, Priceable, Run, RunAt, Status, TokenKind, UnixMs, Usage, UsageProvenance,
+    Batch, Charge, CostProvenance, GatewayEvent, Priceable, Run, RunAt, Status, TokenKind, UnixMs, Usage,
+    UsageProvenance,
 };
 
 /// One transaction's work on runs.
 pub(super) struct Writer<'a> {
     pub transaction: &'a Transaction<'a>,
     pub book: &'a mut Book,
-    now: UnixMs,
+    pub now: UnixMs,
     insert: CachedStatement<'a>,
     applied: Applied,
     changes: Changes,
@@ -64,7 +65,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Puts in what a batch holds. Returns what it did, what it moves, and the jobs that it changed.
-    pub fn record_all(mut self, batch: &Batch) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
+    /// `fresh` are those of its events that were not known.
+    pub fn record_all(
+        mut self,
+        batch: &Batch,
+        fresh: &[&GatewayEvent],
+    ) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         for run in &batch.runs {
             let outcome = self.record(run)?;
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
@@ -78,7 +84,7 @@ impl<'a> Writer<'a> {
         for failed in &batch.failed {
             self.correct(failed)?;
         }
-        self.note_events(&batch.events)?;
+        self.note_events(fresh)?;
         self.note_source(batch);
         self.finish()
     }
@@ -144,6 +150,7 @@ impl<'a> Writer<'a> {
         ])?;
         if inserted > 0 {
             segments::uncover(self.transaction, self.book, job, at)?;
+            self.expect_event(job, at, row)?;
         }
         Ok(inserted > 0)
     }
@@ -225,6 +232,7 @@ impl<'a> Writer<'a> {
             row.calls = Calls::charged(0, charge);
         }
         self.save_run(job, at, &row)?;
+        self.settle_event(job, at, &row, was_unrecorded)?;
         self.recount(job, at, &row)?;
         self.unsettled.insert(job);
         self.touched.insert(job);

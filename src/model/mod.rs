@@ -12,6 +12,7 @@ mod endpoint;
 mod event;
 mod job;
 mod money;
+mod outbox;
 mod position;
 mod price;
 mod run;
@@ -26,6 +27,7 @@ pub use endpoint::{EndpointState, FRESH_MS};
 pub use event::{DeliveryProblem, GatewayEvent, GatewayEventKind, Severity};
 pub use job::{Due, JobDefinition, ScheduleKind};
 pub use money::{Billing, Charge, Cost, CostProvenance, NanoUsd, Priceable};
+pub use outbox::{DropReason, FinishedRun, Happening, OutboxFacts, SinkFacts, SinkProgress, StoredEvent};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 pub use price::{
     ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,

@@ -16,6 +16,7 @@ use super::budgets::Budgets;
 use super::collector::Collector;
 use super::state::Shared;
 use crate::clock::Clock;
+use crate::export::events::TakeEvents;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{EndpointState, UnixMs};
 use crate::openclaw::run_log::{self, Name};
@@ -51,6 +52,8 @@ pub enum Wake {
     Change(Change),
     /// An exporter wants its state stored.
     Persist(EndpointState, oneshot::Sender<bool>),
+    /// A sink wants what comes next.
+    Events(TakeEvents),
     /// Everything on disk shall be committed now; told when it is.
     Drain(oneshot::Sender<()>),
     /// The core shall end.
@@ -82,6 +85,8 @@ pub struct Core {
     pub shared: Arc<Shared>,
     /// Tells exporters of a new revision.
     pub changed: watch::Sender<u64>,
+    /// Tells sinks of the newest event.
+    pub newest: watch::Sender<u64>,
     /// What may be spent.
     pub budgets: Budgets,
     /// Days after which runs are folded away; `None`: never.
@@ -214,11 +219,12 @@ impl Core {
         if changed {
             self.changed.send_replace(self.shared.revision());
         }
+        self.ledger.seal_events(now)?;
         if round.segments_ms(now) == 0 {
             let more = self.ledger.build_segments(now.plus(-SEGMENT_AGE_MS))?;
             round.segments = (now, if more { SEGMENTS_PAUSE_MS } else { SEGMENTS_MS });
         }
-        Ok(())
+        self.show_outbox()
     }
 
     fn read_transcripts(&mut self, round: &mut Round, now: UnixMs) -> Result<bool, LedgerError> {
@@ -373,6 +379,10 @@ impl Core {
             let due = TRANSCRIPTS_MS - now.since(round.transcripts_read).clamp(0, TRANSCRIPTS_MS);
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
+        // One that cannot be asked for is due at the next sweep.
+        if let Ok(Some(due)) = self.ledger.next_seal() {
+            wait_ms = wait_ms.min(u64::try_from(due.since(now)).unwrap_or(0));
+        }
         if round.pause_ms(now) > 0 {
             wait_ms = round.pause_ms(now);
         }
@@ -393,6 +403,7 @@ impl Core {
             Wake::Drain(done) => (round.work.everything, round.work.drained) = (true, Some(done)),
             Wake::Change(Change::Everything) => round.work.everything = true,
             Wake::Change(Change::Path(path)) => self.sort(&path, &mut round.work),
+            Wake::Events(question) => self.give_events(question),
             Wake::Persist(state, done) => {
                 let saved = self.ledger.save_endpoint(&state);
                 if let Err(error) = &saved {

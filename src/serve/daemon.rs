@@ -14,6 +14,7 @@ use super::collector::Collector;
 use super::collector::{PriceSettings, SOURCES};
 use super::core::{Core, End, Wake};
 use super::http::{self, ListenError};
+use super::outbox::{self, Sinks};
 use super::state::Shared;
 use crate::clock::Clock;
 use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
@@ -52,6 +53,9 @@ pub enum ServeError {
     /// The system gives no thread.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(std::io::Error),
+    /// The system gives no thread or file for standard output.
+    #[error("cannot write events to standard output: {0}; leave out --events stdout, or see where it leads")]
+    Stdout(std::io::Error),
     /// The system gives no signal handler.
     #[error("cannot listen for signals: {0}")]
     Signal(std::io::Error),
@@ -141,7 +145,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         ledger_bytes: ledger.size_bytes(),
         ..ProcessState::default()
     };
-    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone()));
+    let sink_stats = outbox::prepare(&mut ledger, &config.events)?;
+    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone(), sink_stats.clone()));
     let resource = Resource {
         service_name: config.resource.service_name.clone(),
         service_namespace: config.resource.service_namespace.clone(),
@@ -153,10 +158,26 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         let feed = feed(&shared, clock, revisions.clone(), persist.clone(), stats, resource.clone());
         spawn_exporter(&mut parts, endpoint.clone(), feed, state, (first_look.clone(), stopped.clone()));
     }
-    parts.spawn(forward(persists, wakes.clone()));
+    parts.spawn(forward(persists, wakes.clone(), |Persist { state, done }| Wake::Persist(state, done)));
+    let (newest, news) = watch::channel(0);
+    let (outbox, questions) = mpsc::channel(16);
+    let (facts, stopping) = (ledger.outbox()?, stopped.clone());
+    let (events, clock_of_sinks) = (&config.events, clock.clone());
+    Sinks {
+        config: events,
+        stats: &sink_stats,
+        facts,
+        resource,
+        newest: news,
+        outbox,
+        clock: clock_of_sinks,
+        stopped: stopping,
+    }
+    .spawn(&mut parts)?;
+    parts.spawn(forward(questions, wakes.clone(), Wake::Events));
     let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
     parts.spawn(http::serve(listener, surface, stopped));
-    let core = core(config, clock, (ledger, budgets), shared, (changed, looked), &wakes);
+    let core = core(config, clock, (ledger, budgets), shared, (changed, looked, newest), &wakes);
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("core".into())
@@ -191,7 +212,7 @@ fn core(
     clock: &Clock,
     (ledger, budgets): (Ledger, Budgets),
     shared: Arc<Shared>,
-    (changed, looked): (watch::Sender<u64>, watch::Sender<bool>),
+    (changed, looked, newest): (watch::Sender<u64>, watch::Sender<bool>, watch::Sender<u64>),
     wakes: &Sender<Wake>,
 ) -> Core {
     let now = clock.now();
@@ -226,6 +247,7 @@ fn core(
         clock: clock.clone(),
         shared,
         changed,
+        newest,
         budgets,
         keep_days: config.ledger.keep_days,
         looked,
@@ -266,11 +288,11 @@ fn spawn_exporter(
     });
 }
 
-/// Hands requests to store an endpoint's state to the core, which owns the ledger.
-async fn forward(mut persists: mpsc::Receiver<Persist>, wakes: Sender<Wake>) {
-    while let Some(Persist { state, done }) = persists.recv().await {
-        // If the core has ended, dropping `done` tells the exporter so.
-        _ = wakes.send(Wake::Persist(state, done));
+/// Hands requests of exporters and sinks to the core, which owns the ledger.
+async fn forward<T>(mut requests: mpsc::Receiver<T>, wakes: Sender<Wake>, wake: fn(T) -> Wake) {
+    while let Some(request) = requests.recv().await {
+        // If the core has ended, dropping the request tells whoever asks so.
+        _ = wakes.send(wake(request));
     }
 }
 

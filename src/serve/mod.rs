@@ -9,6 +9,7 @@ mod core;
 mod daemon;
 mod http;
 mod logging;
+mod outbox;
 mod own_telemetry;
 mod state;
 

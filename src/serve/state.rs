@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::outbox::SinkStats;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
@@ -13,6 +14,7 @@ pub struct Shared {
     builder: Mutex<SnapshotBuilder>,
     process: Mutex<ProcessState>,
     endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+    sinks: SinkStats,
     readiness: Mutex<Readiness>,
 }
 
@@ -34,12 +36,14 @@ impl Shared {
         totals: SharedTotals,
         process: ProcessState,
         endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
+        sinks: SinkStats,
     ) -> Self {
         Self {
             totals,
             builder: Mutex::default(),
             process: Mutex::new(process),
             endpoints,
+            sinks,
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
         }
     }
@@ -52,6 +56,7 @@ impl Shared {
         process.resident_bytes = resident_bytes();
         process.endpoints =
             self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        process.sinks = self.sinks.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }

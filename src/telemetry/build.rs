@@ -9,7 +9,7 @@ use crate::ledger::{
     CONTEXT_BOUNDS, DURATION_BOUNDS_MS, JobFacts, JobLabel, Labels, Outcome, RUN_TOKENS_BOUNDS, Series,
     SeriesKind, Totals,
 };
-use crate::model::{CostProvenance, NanoUsd, RejectReason, TokenKind, UnixMs, UsageProvenance};
+use crate::model::{CostProvenance, DropReason, NanoUsd, RejectReason, TokenKind, UnixMs, UsageProvenance};
 
 /// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
 /// its old total.
@@ -39,7 +39,7 @@ impl SnapshotBuilder {
         }
         let mut points: Vec<Point> = families.into_iter().flatten().collect();
         job_points(totals, now, &mut points);
-        Own { points: &mut points, totals }.all(process, idle);
+        Own { points: &mut points, totals }.all(process, idle, now);
         Snapshot {
             points,
             revision: totals.revision,
@@ -201,7 +201,7 @@ struct Own<'a> {
 }
 
 impl Own<'_> {
-    fn all(&mut self, process: &ProcessState, idle: u64) {
+    fn all(&mut self, process: &ProcessState, idle: u64, now: UnixMs) {
         self.sources(process);
         self.counts();
         let totals = self.totals;
@@ -220,6 +220,7 @@ impl Own<'_> {
         self.prices(process);
         self.exports(process);
         self.footprint(process);
+        self.events(process, now);
         let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
         self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
     }
@@ -353,21 +354,13 @@ impl Own<'_> {
                 (shared, stats)
             })
             .collect();
-        let own = |points: &mut Vec<Point>, metric, shared: &SharedAttributes, reason, n| {
-            points.push(Point {
-                metric,
-                shared: Arc::clone(shared),
-                own: [reason, None],
-                value: Value::Counter(n),
-                series: None,
-            });
-        };
         for (shared, stats) in &rows {
-            own(self.points, &metrics::EXPORT_ATTEMPTS, shared, None, stats.attempts);
+            self.own(&metrics::EXPORT_ATTEMPTS, Arc::clone(shared), None, stats.attempts);
         }
         for (shared, stats) in &rows {
             for (reason, n) in &stats.failures {
-                own(self.points, &metrics::EXPORT_FAILURES, shared, Some((key::REASON, reason.as_str())), *n);
+                let own = Some((key::REASON, reason.as_str()));
+                self.own(&metrics::EXPORT_FAILURES, Arc::clone(shared), own, *n);
             }
         }
         for (shared, stats) in &rows {
@@ -381,7 +374,55 @@ impl Own<'_> {
             );
         }
         let steps = rows.iter().map(|(_, stats)| stats.clock_steps).max().unwrap_or(0);
-        own(self.points, &metrics::CLOCK_STEPS, &none(), None, steps);
+        self.own(&metrics::CLOCK_STEPS, none(), None, steps);
+    }
+
+    /// Nothing without a sink. What a sink got and lost is durable; attempts and failures are the process's.
+    fn events(&mut self, process: &ProcessState, now: UnixMs) {
+        if process.sinks.is_empty() {
+            return;
+        }
+        let outbox = &process.outbox;
+        self.plain(&metrics::EVENTS_KEPT, outbox.size);
+        let age_ms = outbox.oldest.map_or(0, |oldest| now.since(oldest).max(0));
+        #[expect(clippy::cast_precision_loss, reason = "an age stays far below 2^53 ms")]
+        self.points.push(gauge(&metrics::EVENTS_OLDEST, none(), [None, None], age_ms as f64 / 1000.0));
+        let shared = |name: &str| -> SharedAttributes { Arc::new([(key::SINK, name.to_owned())]) };
+        for sink in &outbox.sinks {
+            self.counter(&metrics::EVENTS_DELIVERED, shared(&sink.name), None, sink.delivered);
+        }
+        for sink in &outbox.sinks {
+            for (reason, dropped) in DropReason::ALL.into_iter().zip(sink.dropped) {
+                let own = Some((key::REASON, reason.as_str()));
+                self.counter(&metrics::EVENTS_DROPPED, shared(&sink.name), own, dropped);
+            }
+        }
+        for (name, stats) in &process.sinks {
+            self.own(&metrics::EVENTS_ATTEMPTS, shared(name), None, stats.attempts);
+        }
+        for (name, stats) in &process.sinks {
+            for (reason, n) in &stats.failures {
+                let own = Some((key::REASON, reason.as_str()));
+                self.own(&metrics::EVENTS_FAILURES, shared(name), own, *n);
+            }
+        }
+        for (name, stats) in &process.sinks {
+            let last = stats.last_success.map(UnixMs::as_unix_seconds);
+            self.points
+                .extend(last.map(|at| gauge(&metrics::EVENTS_LAST_SUCCESS, shared(name), [None, None], at)));
+        }
+    }
+
+    /// A counter of this process.
+    fn own(
+        &mut self,
+        metric: &'static Metric,
+        shared: SharedAttributes,
+        own: Option<(&'static str, &'static str)>,
+        value: u64,
+    ) {
+        let value = Value::Counter(value);
+        self.points.push(Point { metric, shared, own: [own, None], value, series: None });
     }
 
     fn plain(&mut self, metric: &'static Metric, value: u64) {

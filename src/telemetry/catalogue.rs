@@ -69,6 +69,41 @@ pub mod key {
     pub const VERSION: &str = "openclaw.version";
     /// How changes are noticed: `events` or `poll`.
     pub const WATCH: &str = "openclaw.watch";
+    /// Name of a receiver of events.
+    pub const SINK: &str = "openclaw.sink";
+
+    /// Keys that only events have.
+    pub mod event {
+        /// The type of the event. OTLP has a field of its own for it, which not every server keeps.
+        pub const NAME: &str = "event.name";
+        /// What the event is known by: a hash of the run's key, or of the line of the gateway's log.
+        pub const ID: &str = "openclaw.event.id";
+        /// The gateway's name.
+        pub const GATEWAY: &str = "openclaw.gateway";
+        /// When the run started, or if that is not known was recorded, in milliseconds since 1970.
+        pub const RUN_AT: &str = "openclaw.run.at_ms";
+        /// How long the run took, in milliseconds.
+        pub const DURATION: &str = "openclaw.run.duration_ms";
+        /// What became of the run's result.
+        pub const DELIVERY: &str = "openclaw.delivery";
+        /// Tokens by kind, in the order of `TokenKind::ALL`.
+        pub const TOKENS: [&str; 4] = [
+            "openclaw.tokens.input",
+            "openclaw.tokens.output",
+            "openclaw.tokens.cache_read",
+            "openclaw.tokens.cache_write",
+        ];
+        /// What the run cost in US dollars, to the last digit.
+        pub const COST: &str = "openclaw.cost.usd";
+        /// How the cost is known.
+        pub const COST_PROVENANCE: &str = "openclaw.cost.provenance";
+        /// What the receiver of a webhook answered: OpenTelemetry's own key for it.
+        pub const HTTP_STATUS: &str = "http.response.status_code";
+        /// Which attempt is made next.
+        pub const ATTEMPT: &str = "openclaw.attempt";
+        /// How many attempts are made at most.
+        pub const ATTEMPTS: &str = "openclaw.attempts";
+    }
 }
 
 const BASE: [&str; 6] = [key::CHANNEL, key::AGENT, key::PROVIDER, key::MODEL, key::JOB_ID, key::JOB_NAME];
@@ -178,6 +213,20 @@ metrics! {
         "When an OTLP endpoint last took a complete push, in seconds since the epoch.";
     CLOCK_STEPS = Sum "openclaw.usage.clock.steps", "1", &[],
         "Steps of the system clock that pushes had to follow since this process started.";
+    EVENTS_KEPT = Gauge "openclaw.usage.events.kept", "", &[],
+        "Events that at least one sink has not taken yet.";
+    EVENTS_OLDEST = Gauge "openclaw.usage.events.oldest.age", "s", &[],
+        "Seconds since the oldest event was written down that at least one sink has not taken yet; 0 without any.";
+    EVENTS_DELIVERED = Sum "openclaw.usage.events.delivered", "1", &[key::SINK],
+        "Events that a sink took.";
+    EVENTS_DROPPED = Sum "openclaw.usage.events.dropped", "1", &[key::SINK, key::REASON],
+        "Events that a sink will never get: it refused them, or did not take them before others had to be kept.";
+    EVENTS_ATTEMPTS = Sum "openclaw.usage.events.attempts", "1", &[key::SINK],
+        "Requests sent or batches written to a sink since this process started.";
+    EVENTS_FAILURES = Sum "openclaw.usage.events.failures", "1", &[key::SINK, key::REASON],
+        "Requests or batches that a sink did not take, by reason, since this process started.";
+    EVENTS_LAST_SUCCESS = Gauge "openclaw.usage.events.last_success.timestamp", "s", &[key::SINK],
+        "When a sink last took events, in seconds since the epoch.";
     CONFIG_LOADED = Gauge "openclaw.usage.config.last_reload_successful", "", &[],
         "1 while the newest configuration is in force, 0 while a bad one was left out.";
     CONFIG_LOADED_AT = Gauge "openclaw.usage.config.last_reload.success.timestamp", "s", &[],

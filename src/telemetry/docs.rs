@@ -7,7 +7,7 @@ use super::catalogue::{self, Kind, Metric, key};
 use super::names::{family, label, series};
 use super::process::ExportFailure;
 use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, Outcome, RUN_TOKENS_BOUNDS};
-use crate::model::{Reason, RejectReason, Status, TokenKind, UsageProvenance};
+use crate::model::{DropReason, Reason, RejectReason, Status, TokenKind, UsageProvenance};
 
 /// Set to write the file instead of comparing it.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -38,8 +38,9 @@ Labels that nothing is known for are left out. Rules that keep the number of ser
   job are sent while the scheduler knows it or it ran within 7 days.
 - No run id, path, URL, prompt, summary or error text is ever a label; an error text becomes a reason.
 
-Counters never fall and keep their start time over restarts of this program. Those of `openclaw.usage.export.*` and
-`openclaw.usage.clock.steps` and `process.cpu.time` begin anew with each process.
+Counters never fall and keep their start time over restarts of this program. Those of `openclaw.usage.export.*`,
+`openclaw.usage.clock.steps`, `openclaw.usage.events.attempts`, `openclaw.usage.events.failures` and `process.cpu.time` begin
+anew with each process.
 
 ## Exact usage over a window
 
@@ -139,11 +140,12 @@ fn list(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("`{}`", label(key))).collect::<Vec<_>>().join(", ")
 }
 
-fn labels() -> [(&'static str, String); 19] {
+fn labels() -> [(&'static str, String); 20] {
     let words = |words: Vec<&str>| words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
     let reasons = words(Reason::ALL.map(Reason::as_str).to_vec());
     let rejects = words(RejectReason::ALL.map(RejectReason::as_str).to_vec());
     let failures = words(FAILURES.map(ExportFailure::as_str).to_vec());
+    let drops = words(DropReason::ALL.map(DropReason::as_str).to_vec());
     [
         (key::CHANNEL, "`cron`".into()),
         (key::AGENT, "The agent's id.".into()),
@@ -153,7 +155,12 @@ fn labels() -> [(&'static str, String); 19] {
         (key::JOB_NAME, "The job's name at the time of the run, at most 200 characters of it.".into()),
         (key::TOKEN, format!("{}; disjoint.", words(TokenKind::ALL.map(TokenKind::as_str).to_vec()))),
         (key::STATUS, words(Status::ALL.map(Status::as_str).to_vec())),
-        (key::REASON, format!("Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}.")),
+        (
+            key::REASON,
+            format!(
+                "Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}. Of a dropped event: {drops}."
+            ),
+        ),
         (key::OUTCOME, words(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect())),
         (
             key::PROVENANCE,
@@ -172,6 +179,7 @@ fn labels() -> [(&'static str, String); 19] {
         (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`.".into()),
         (key::WATCH, "`events`, `poll`, or `none` before the first look.".into()),
         (key::ENDPOINT, "The endpoint's name in the configuration.".into()),
+        (key::SINK, "`stdout`, or the name of an endpoint of events in the configuration.".into()),
         (key::VERSION, "This program's version.".into()),
     ]
 }

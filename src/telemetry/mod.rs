@@ -9,6 +9,7 @@ mod build;
 pub mod catalogue;
 #[cfg(test)]
 mod docs;
+pub mod event;
 pub mod names;
 pub mod otlp;
 mod process;

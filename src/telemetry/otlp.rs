@@ -65,15 +65,10 @@ fn envelope<'a>(
             (_, _) => debug_assert!(false, "{} holds a value of another kind", point.metric.name),
         }
     }
-    let scope = InstrumentationScope {
-        name: "openclaw-usage".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        ..Default::default()
-    };
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource_attributes(resource)),
-            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: String::new() }],
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: String::new() }],
             schema_url: String::new(),
         }],
     }
@@ -168,7 +163,17 @@ fn integer(total: u64) -> number_data_point::Value {
     number_data_point::Value::AsInt(i64::try_from(total).unwrap_or(i64::MAX))
 }
 
-fn resource_attributes(resource: &Resource) -> OtlpResource {
+/// Returns who made what is sent.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: "openclaw-usage".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Default::default()
+    }
+}
+
+/// Returns the only resource attributes that are ever sent.
+pub(super) fn resource_attributes(resource: &Resource) -> OtlpResource {
     let mut attributes = vec![key_value("service.name", &resource.service_name)];
     if let Some(namespace) = &resource.service_namespace {
         attributes.push(key_value("service.namespace", namespace));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{NanoUsd, TokenKind, UnixMs};
+use crate::model::{NanoUsd, OutboxFacts, TokenKind, UnixMs};
 
 const _: () = assert!(TokenKind::ALL.len() == 4);
 
@@ -115,6 +115,10 @@ pub struct ProcessState {
     pub overdue_jobs: u64,
     /// Its push endpoints by name.
     pub endpoints: Vec<(String, EndpointStats)>,
+    /// Its receivers of events by name.
+    pub sinks: Vec<(String, EndpointStats)>,
+    /// What is kept for them.
+    pub outbox: OutboxFacts,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
     /// The prices of models that were used.

@@ -1,9 +1,10 @@
 //! The real program with a cleared environment, in a directory of its own.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use openclaw_usage::model::UnixMs;
 use tempfile::TempDir;
@@ -74,7 +75,26 @@ impl Sandbox {
 
     /// The same with a command of the test's own making.
     pub fn serve_command(&self, command: &mut Command) -> Daemon {
-        let mut process = self.spawn(command);
+        let process = self.spawn(command);
+        Self::listening(process, command)
+    }
+
+    /// The same with its standard output in a file of its own.
+    pub fn serve_apart(&self, command: &mut Command, output: &Path) -> Daemon {
+        self.serve_to(command, File::create(output).expect("a file for standard output").into())
+    }
+
+    /// The same with its standard output there.
+    pub fn serve_to(&self, command: &mut Command, stdout: Stdio) -> Daemon {
+        self.starts.set(self.starts.get() + 1);
+        let log = self.path(&format!("log.{}", self.starts.get()));
+        let process = Process::spawn_to("openclaw-usage", command, log, Some(stdout));
+        // The command would keep the other end of a pipe open.
+        command.stdout(Stdio::null());
+        Self::listening(process, command)
+    }
+
+    fn listening(mut process: Process, command: &Command) -> Daemon {
         let address = process
             .wait_for_log("the address", listening_on)
             .unwrap_or_else(|ended| panic!("start {command:?}: {ended}"));

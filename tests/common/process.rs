@@ -21,6 +21,11 @@ pub struct Process {
 impl Process {
     /// Starts it with no environment but what the command sets, both outputs in the file `log`.
     pub fn spawn(name: &str, command: &mut Command, log: PathBuf) -> Self {
+        Self::spawn_to(name, command, log, None)
+    }
+
+    /// The same with its standard output elsewhere.
+    pub fn spawn_to(name: &str, command: &mut Command, log: PathBuf, stdout: Option<Stdio>) -> Self {
         let output = File::create(&log).unwrap_or_else(|error| panic!("create {}: {error}", log.display()));
         let own: Vec<_> = command
             .get_envs()
@@ -30,7 +35,7 @@ impl Process {
             .env_clear()
             .envs(own)
             .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a second handle of the log"))
+            .stdout(stdout.unwrap_or_else(|| output.try_clone().expect("a second handle of the log").into()))
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("start {command:?}: {error}"));

@@ -44,7 +44,10 @@ impl Samples {
     pub fn assert_continues(&self, before: &Self) {
         let counts =
             |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
-        let of_process = |name: &str| name.contains("_usage_export_") || name.contains("_usage_clock_");
+        let of_process = |name: &str| {
+            let parts = ["_usage_export_", "_usage_clock_", "_events_attempts_", "_events_failures_"];
+            parts.iter().any(|part| name.contains(part))
+        };
         for ((name, labels), was) in &before.0 {
             if of_process(name) {
                 continue;

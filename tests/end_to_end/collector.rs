@@ -1,4 +1,4 @@
-//! OTLP over gRPC, into the real Collector.
+//! Metrics over gRPC and events over both protocols, into the real Collector.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,6 +41,68 @@ fn metrics_arrive_by_grpc() {
     assert_eq!((&tokens["unit"], &tokens["sum"]["isMonotonic"]), (&"1".into(), &true.into()));
     assert_eq!(tokens["sum"]["aggregationTemporality"], 2, "cumulative");
     assert_eq!(named("openclaw.run.duration_ms")["unit"], "ms");
+}
+
+#[test]
+fn events_arrive_by_http_and_grpc() {
+    let collector = Collector::start();
+    let sandbox = Sandbox::new();
+    let mut simulation = Simulation::new(&sandbox.state_dir(), 92, now().plus(-600_000), true);
+    simulation.pass(5_000);
+    let file = sandbox.path("config.toml").display().to_string();
+    let (grpc, http) = (collector.grpc_endpoint(), collector.http_endpoint());
+    let config = format!(
+        "[[events.otlp]]\nendpoint = \"{grpc}\"\nname = \"by-grpc\"\nprotocol = \"grpc\"\n\
+         [[events.otlp]]\nendpoint = \"{http}\"\nname = \"by-http\"\n\
+         [[events.otlp]]\nendpoint = \"http://127.0.0.1:9\"\nname = \"nobody\"\n"
+    );
+    fs::write(&file, config).unwrap();
+    let daemon = sandbox.serve(&["--config", &file, "--gateway", "office"]);
+    daemon.until_counted(simulation.truth());
+    let runs = simulation.truth().runs;
+    until("each event twice at the Collector", || {
+        (events(&collector).len() as u64 >= 2 * runs).then_some(())
+    });
+    let kept = until("what both have is kept for the third alone", || {
+        let samples = daemon.scrape();
+        let delivered =
+            |sink| samples.sum("openclaw_usage_events_delivered_total", &[("openclaw_sink", sink)]);
+        let both = ["by-grpc", "by-http"].map(delivered) == [runs as f64; 2];
+        both.then(|| samples.sum("openclaw_usage_events_kept", &[]))
+    });
+    assert_eq!(kept, runs as f64);
+    daemon.terminate();
+    let records = events(&collector);
+    assert_eq!(records.len() as u64, 2 * runs);
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    for record in records {
+        let attributes: BTreeMap<&str, &Value> = record["attributes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|pair| (pair["key"].as_str().expect("a key"), &pair["value"]))
+            .collect();
+        assert_eq!(record["eventName"], "openclaw.cron.run");
+        assert_eq!(attributes["event.name"]["stringValue"], "openclaw.cron.run");
+        assert_eq!(attributes["openclaw.gateway"]["stringValue"], "office");
+        let id = attributes["openclaw.event.id"]["stringValue"].as_str().expect("an id").to_owned();
+        if let Some(other) = known.insert(id, record.clone()) {
+            assert_eq!(other, record, "the same by either way");
+        }
+    }
+    assert_eq!(known.len() as u64, runs);
+    let resource = &collector.received()[0]["resourceLogs"][0]["resource"];
+    let expected = [("service.name", "openclaw-usage"), ("service.instance.id", "office")];
+    assert_eq!(attributes(resource), expected.map(|(k, v)| (k.into(), v.into())).into());
+}
+
+/// All log records that it has.
+fn events(collector: &Collector) -> Vec<Value> {
+    let requests = collector.received();
+    let records = requests.iter().flat_map(|request| {
+        request["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().into_iter().flatten()
+    });
+    records.cloned().collect()
 }
 
 /// The newest value of every series, summed.

@@ -1,10 +1,11 @@
-//! Totals in real servers equal what the simulated gateway wrote, whatever happens to either side.
+//! Totals and events in real servers equal what the simulated gateway wrote, whatever happens to either side.
 
 mod collector;
 mod costs;
 mod fleet;
 mod history;
 mod kills;
+mod loki;
 mod names;
 mod outage;
 mod parquet;

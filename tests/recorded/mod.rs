@@ -3,10 +3,12 @@
 //! `replay`: each recording at once and line by line. `prune`: the gateway's own prunes. `stores`: recordings whose
 //! records are in a database, at once and row by row. `upgrade`: one state directory through three versions. `records`:
 //! how much of what was billed records can show. `billed`: what the provider billed, by the sessions' transcripts;
-//! `costs`: the same in dollars; `live`: as it came about. `privacy`: what of a record never leaves it.
+//! `costs`: the same in dollars; `live`: as it came about. `events`: what is told of each run. `privacy`: what of a record
+//! never leaves it.
 
 mod billed;
 mod costs;
+mod events;
 mod live;
 mod privacy;
 mod privacy_of_sessions;
@@ -19,10 +21,14 @@ mod upgrade;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use openclaw_usage::ledger::{Ledger, LedgerReader, OpenOptions, SeriesKind, Summary, Totals};
-use openclaw_usage::model::{TokenKind, UnixMs};
+use openclaw_usage::ledger::{
+    Describe, Ledger, LedgerReader, OpenOptions, OutboxSettings, SeriesKind, Summary, Totals,
+};
+use openclaw_usage::model::{SinkProgress, TokenKind, UnixMs};
 use openclaw_usage::serve::Collector;
+use openclaw_usage::telemetry::event;
 use tempfile::TempDir;
 
 /// After the last recording.
@@ -65,8 +71,14 @@ impl Counting {
         self.ledger = None;
         self.collector = Collector::new(&self.state_dir, None);
         let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
-        let opened = Ledger::open(&self.path(), &options, self.now).expect("a ledger");
-        self.ledger = Some(opened.ledger);
+        let mut ledger = Ledger::open(&self.path(), &options, self.now).expect("a ledger").ledger;
+        // However old a recording is, all of its runs are told of.
+        let describe: Describe = Arc::new(|happening| event::line(happening, "openclaw"));
+        let sinks = ["sink".to_owned()].into();
+        let settings =
+            OutboxSettings { sinks, max_events: u64::MAX >> 1, max_age_ms: i64::MAX >> 1, describe };
+        ledger.set_outbox(settings).expect("an outbox");
+        self.ledger = Some(ledger);
     }
 
     fn path(&self) -> PathBuf {
@@ -84,6 +96,15 @@ impl Counting {
     fn look_at_database(&mut self) {
         let ledger = self.ledger.as_mut().expect("an open ledger");
         self.collector.look_at_database(ledger, NOW).expect("a look at the database");
+    }
+
+    /// Every event so far, after all runs had their time.
+    fn events(&mut self) -> Vec<String> {
+        let ledger = self.ledger.as_mut().expect("an open ledger");
+        ledger.seal_events(self.now.plus(2 * 86_400_000)).expect("events are written");
+        let from_the_first = SinkProgress { name: "sink".into(), ..SinkProgress::default() };
+        let told = ledger.take_events(&from_the_first, usize::MAX).expect("events");
+        told.into_iter().map(|event| event.content).collect()
     }
 
     fn totals(&self) -> Totals {

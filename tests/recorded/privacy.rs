@@ -1,4 +1,4 @@
-//! What a record says beyond its numbers stays in it: neither the ledger's file nor `/metrics` repeats it.
+//! What a record says beyond its numbers stays in it: neither the ledger's file nor `/metrics` nor an event repeats it.
 
 use std::collections::BTreeSet;
 use std::fs;

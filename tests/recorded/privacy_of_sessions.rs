@@ -1,4 +1,4 @@
-//! What a session says beyond its numbers stays in it: neither the ledger's file nor `/metrics` repeats it.
+//! What a session says beyond its numbers stays in it: neither the ledger's file nor `/metrics` nor an event repeats it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -89,6 +89,7 @@ fn private_texts_of_databases(fixture: &Fixture) -> BTreeSet<String> {
 /// Counts a recording and looks for texts in all that comes out.
 pub fn search(name: &str, counting: &mut Counting, private: &BTreeSet<String>) {
     let snapshot = SnapshotBuilder::default().build(&counting.totals(), &ProcessState::default(), NOW);
+    let events = counting.events().join("\n");
     let pages = [Format::OpenMetrics, Format::Classic].map(|format| render(&snapshot, format));
     let log = fs::read(counting.folder.path().join("ledger.sqlite-wal")).expect("the write-ahead log");
     counting.ledger = None;
@@ -98,6 +99,7 @@ pub fn search(name: &str, counting: &mut Counting, private: &BTreeSet<String>) {
         ("log", &log),
         ("OpenMetrics", pages[0].as_bytes()),
         ("classic", pages[1].as_bytes()),
+        ("events", events.as_bytes()),
     ];
     for (what, bytes) in outputs {
         // What may be seen is seen, so that the search proves something.

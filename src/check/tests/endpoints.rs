@@ -3,7 +3,7 @@
 use super::super::endpoints::judge;
 use super::super::names;
 use super::*;
-use crate::export::ProbeResult;
+use crate::export::{ProbeResult, Signal};
 use crate::telemetry::{ExportFailure, catalogue};
 
 /// A report with one endpoint of which the probe found this.
@@ -12,7 +12,7 @@ fn report(result: ProbeResult) -> Report {
     case.write("state/openclaw.json", "{}");
     let mut report = case.check();
     case.flags.otlp_endpoints = vec!["http://metrics.example:9090/api/v1/otlp".to_owned()];
-    let (state, finding) = judge(&case.config().otlp[0], result);
+    let (state, finding) = judge(&case.config().otlp[0], Signal::Metrics, result);
     report.findings.retain(|finding| finding.section != Section::Endpoints);
     report.ok = state.ok;
     report.endpoints = vec![state];

@@ -1,7 +1,7 @@
 //! The example file tells the truth: every key, and the defaults.
 
 use super::super::file::{FileLayer, SCALAR_KEYS};
-use super::super::otlp::ENDPOINT_KEYS;
+use super::super::otlp::Receives;
 use super::super::tables::{Inner, SCHEMAS, Schema, Table};
 use super::*;
 
@@ -26,11 +26,19 @@ fn the_example_lists_every_key() {
     let mut scalars = SCALAR_KEYS.to_vec();
     scalars.sort_unstable();
     assert_eq!(layer.scalars.keys().copied().collect::<Vec<_>>(), scalars);
-    let mut keys = ENDPOINT_KEYS.to_vec();
-    keys.sort_unstable();
-    assert_eq!(layer.endpoints.len(), 1);
-    assert_eq!(layer.endpoints[0].values.keys().copied().collect::<Vec<_>>(), keys);
-    assert_eq!(layer.endpoints[0].headers.len(), 1);
+    for (receives, endpoints) in
+        [(Receives::Metrics, &layer.endpoints), (Receives::Events, &layer.event_endpoints)]
+    {
+        let mut keys = receives.keys().to_vec();
+        keys.sort_unstable();
+        let [endpoint] = endpoints.as_slice() else { panic!("one [[{}]]", receives.table()) };
+        let given: Vec<_> = endpoint.values.keys().copied().collect();
+        if receives == Receives::Metrics {
+            assert_eq!((given, endpoint.headers.len()), (keys, 1));
+        } else {
+            assert!(given.iter().all(|key| keys.contains(key)) && given.contains(&"endpoint"));
+        }
+    }
     for schema in SCHEMAS {
         let [table] = layer.tables[schema.name].as_slice() else { panic!("one [[{}]]", schema.name) };
         lists_every_key(schema, table);
@@ -82,6 +90,7 @@ fn the_example_gives_the_defaults() {
         case.resolve().unwrap().explain().into_iter().map(|row| (row.key, row.value)).collect()
     };
     let mut expected = Case::endpoints(&["http://127.0.0.1:9090/api/v1/otlp"]);
+    expected.flags.events = vec!["http://127.0.0.1:3100/otlp".into()];
     expected.flags.gateway = Some("openclaw".into());
     let mut given = shown(Case::file(&example_in_force(&examples)));
     given.retain(|(key, _)| !["price.", "alias.", "billing.", "budget."].iter().any(|p| key.starts_with(p)));

@@ -1,6 +1,7 @@
 //! Precedence and refusals of the whole resolution; endpoints and the example file in files of their own.
 
 mod endpoints;
+mod events;
 mod example;
 mod money;
 

@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
@@ -33,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) points: Vec<Arrived>,
+    /// The bodies of log records.
+    pub(crate) bodies: Vec<String>,
 }
 
 #[derive(Clone, Default)]
@@ -150,8 +153,26 @@ async fn read(request: Request<Incoming>) -> Seen {
     } else {
         body.to_vec()
     };
+    // Neither can be taken for the other: the first field of a record has another type in each.
     let request = ExportMetricsServiceRequest::decode(&*body).unwrap_or_default();
-    Seen { path: head.uri.path().into(), headers: head.headers, points: points(&request) }
+    let logs = ExportLogsServiceRequest::decode(&*body).unwrap_or_default();
+    Seen {
+        path: head.uri.path().into(),
+        headers: head.headers,
+        points: points(&request),
+        bodies: bodies(&logs),
+    }
+}
+
+fn bodies(request: &ExportLogsServiceRequest) -> Vec<String> {
+    let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    let bodies = scopes.flat_map(|scope| &scope.log_records).map(|record| record.body.clone());
+    bodies
+        .map(|body| match body.and_then(|body| body.value) {
+            Some(any_value::Value::StringValue(text)) => text,
+            other => panic!("a body that is no text: {other:?}"),
+        })
+        .collect()
 }
 
 /// The number points of a request, in its order.

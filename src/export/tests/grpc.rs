@@ -18,7 +18,7 @@ use super::tls::Certificates;
 use super::{NOW, config, counter, resource};
 use crate::config::{EndpointConfig, Headers, Protocol};
 use crate::export::transport::{Client, Deliver};
-use crate::export::{Outcome, ProbeResult, probe};
+use crate::export::{Outcome, ProbeResult, Signal, probe};
 use crate::telemetry::{ExportFailure, SeriesFacts, otlp};
 
 type Rule = dyn Fn() -> Result<i64, Status> + Send + Sync;
@@ -142,7 +142,10 @@ async fn tls_with_an_authority_and_a_client_certificate() {
     config.client_key_file = Some(ours.path("client.key"));
     assert_eq!(send(&config).await, Outcome::Taken);
     assert_eq!(arrived.lock().expect("no panic").len(), 1);
-    assert_eq!(probe(&config, &resource(), NOW).await, ProbeResult::Ok { status: 0, partial: None });
+    assert_eq!(
+        probe(&config, Signal::Metrics, &resource(), NOW).await,
+        ProbeResult::Ok { status: 0, partial: None }
+    );
 
     config.ca_file = Some(foreign.path("ca.pem"));
     let outcome = send(&config).await;

@@ -1,6 +1,6 @@
 //! Samples and fake servers for the module's tests.
 
-mod fake;
+pub(crate) mod fake;
 mod grpc;
 mod http;
 mod probe;

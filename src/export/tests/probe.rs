@@ -4,7 +4,7 @@ use super::fake::{FakeServer, Reply};
 use super::tls::Certificates;
 use super::{NOW, config, resource};
 use crate::config::Protocol;
-use crate::export::{ProbeResult, probe};
+use crate::export::{ProbeResult, Signal, probe};
 use crate::telemetry::ExportFailure;
 
 /// Probes a server that answers like this; returns the failure, what happened and what to do.
@@ -12,7 +12,7 @@ async fn problem(path: &str, reply: Reply) -> (ExportFailure, String, String) {
     let server = FakeServer::start(move |_| reply.clone()).await;
     let mut config = config(format!("http://{}{path}", server.address), Protocol::Http);
     config.timeout_ms = 500;
-    match probe(&config, &resource(), NOW).await {
+    match probe(&config, Signal::Metrics, &resource(), NOW).await {
         ProbeResult::Problem { failure, what, remedy } => (failure, what, remedy),
         ok => panic!("{ok:?}"),
     }
@@ -21,7 +21,7 @@ async fn problem(path: &str, reply: Reply) -> (ExportFailure, String, String) {
 #[tokio::test]
 async fn a_working_endpoint_gets_one_valid_request_without_points() {
     let server = FakeServer::start(|_| Reply::of(200, "")).await;
-    let result = probe(&config(server.url(), Protocol::Http), &resource(), NOW).await;
+    let result = probe(&config(server.url(), Protocol::Http), Signal::Metrics, &resource(), NOW).await;
     assert_eq!(result, ProbeResult::Ok { status: 200, partial: None });
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
@@ -67,7 +67,8 @@ async fn no_server_at_all() {
     let address = listener.local_addr().expect("bound");
     drop(listener);
     let config = config(format!("http://{address}/x?token=secret"), Protocol::Http);
-    let ProbeResult::Problem { failure, what, .. } = probe(&config, &resource(), NOW).await else {
+    let ProbeResult::Problem { failure, what, .. } = probe(&config, Signal::Metrics, &resource(), NOW).await
+    else {
         panic!("nothing listens there");
     };
     assert_eq!(failure, ExportFailure::Connection);
@@ -80,14 +81,17 @@ async fn an_unknown_authority_asks_for_ca_file() {
     let server = FakeServer::start_tls(ours.acceptor("server", false, &[]), |_| Reply::of(200, "")).await;
     let mut config = config(format!("https://{}/v1/metrics", server.address), Protocol::Http);
     config.ca_file = Some(foreign.path("ca.pem"));
-    let ProbeResult::Problem { failure, remedy, .. } = probe(&config, &resource(), NOW).await else {
+    let ProbeResult::Problem { failure, remedy, .. } =
+        probe(&config, Signal::Metrics, &resource(), NOW).await
+    else {
         panic!("that authority is unknown");
     };
     assert_eq!(failure, ExportFailure::Tls);
     assert!(remedy.contains("ca_file"), "{remedy}");
 
     config.ca_file = Some(ours.path("missing.pem"));
-    let ProbeResult::Problem { failure, what, .. } = probe(&config, &resource(), NOW).await else {
+    let ProbeResult::Problem { failure, what, .. } = probe(&config, Signal::Metrics, &resource(), NOW).await
+    else {
         panic!("there is no such file");
     };
     assert_eq!(failure, ExportFailure::Tls);

@@ -9,6 +9,7 @@ mod calls;
 mod jobs;
 mod model;
 mod open;
+mod outbox;
 mod pricing;
 mod retention;
 mod rollback;

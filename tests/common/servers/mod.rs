@@ -1,6 +1,7 @@
 //! Real servers, built by `tests/servers/build.sh` and run on loopback in temporary directories.
 
 mod collector;
+mod loki;
 mod prometheus;
 mod promtool;
 
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use collector::Collector;
+pub use loki::Loki;
 pub use prometheus::{Prometheus, Version};
 pub use promtool::{promtool, promtool_check_metrics, promtool_create_blocks};
 

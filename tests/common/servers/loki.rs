@@ -1,0 +1,162 @@
+//! Loki: logs in by OTLP, LogQL out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{own_address, programs};
+use crate::common::http;
+use crate::common::process::Process;
+use crate::common::real_time::{now_ms, until};
+
+/// How often another port is tried after somebody took one between our look and Loki's.
+const TRIES: usize = 5;
+
+/// A log line with its stream's labels and structured metadata.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    pub at_ns: u64,
+    pub labels: BTreeMap<String, String>,
+    pub text: String,
+}
+
+/// A single Loki with its own data and port, both of which it keeps over restarts.
+pub struct Loki {
+    folder: TempDir,
+    address: SocketAddr,
+    starts: u32,
+    process: Option<Process>,
+}
+
+impl Loki {
+    /// With no data. Returns when it is ready.
+    pub fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary directory");
+        let mut loki = Self { folder, address: SocketAddr::new(own_address(), 0), starts: 0, process: None };
+        loki.launch();
+        loki
+    }
+
+    fn launch(&mut self) {
+        let mut seen = String::new();
+        for _ in 0..TRIES {
+            match self.try_launch() {
+                Ok(()) => return,
+                Err(ended) if ended.contains("address already in use") => seen = ended,
+                Err(ended) => panic!("start a Loki: {ended}"),
+            }
+        }
+        panic!("start a Loki on free ports, {TRIES} times in vain: {seen}");
+    }
+
+    fn try_launch(&mut self) -> Result<(), String> {
+        self.starts += 1;
+        // It cannot say which port it took for gRPC, which it only talks to itself by.
+        let free = TcpListener::bind((self.address.ip(), 0)).expect("a free port on loopback");
+        let grpc = free.local_addr().expect("the address of a listener");
+        drop(free);
+        fs::write(self.folder.path().join("loki.yaml"), config(self.address, grpc)).expect("write loki.yaml");
+        let mut command = Command::new(programs("loki").join("loki"));
+        command.current_dir(self.folder.path()).arg("-config.file=loki.yaml");
+        let log = self.folder.path().join(format!("log.{}", self.starts));
+        let mut process = Process::spawn("loki", &mut command, log);
+        self.address = process.wait_for_log("the address", listening_on)?;
+        until(&format!("Loki is ready on {}", self.address), || {
+            http::get(self.address, "/ready").ok().filter(|response| response.status == 200)
+        });
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// What a sink of events is given; it adds `/v1/logs`.
+    pub fn otlp_endpoint(&self) -> String {
+        format!("http://{}/otlp", self.address)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        drop(self.process.take().expect("a running Loki"));
+    }
+
+    /// Starts it again after `kill`. Returns when it is ready.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "a Loki that runs is killed before it is started again");
+        self.launch();
+    }
+
+    /// The sum of a metric query at this moment.
+    pub fn number(&self, logql: &str) -> f64 {
+        let data = self.api(&format!("/loki/api/v1/query?query={}", http::escape(logql)));
+        let samples = data["result"].as_array().expect("samples").iter();
+        samples
+            .map(|sample| sample["value"][1].as_str().and_then(|n| n.parse::<f64>().ok()).expect("a value"))
+            .sum()
+    }
+
+    /// The lines of the last day, the oldest first.
+    pub fn lines(&self, logql: &str) -> Vec<Line> {
+        let now = now_ms();
+        let target = format!(
+            "/loki/api/v1/query_range?query={}&limit=5000&direction=forward&start={}000000&end={}000000",
+            http::escape(logql),
+            now - 86_400_000,
+            now + 600_000
+        );
+        let data = self.api(&target);
+        let mut lines = Vec::new();
+        for stream in data["result"].as_array().expect("streams") {
+            let labels: BTreeMap<String, String> =
+                serde_json::from_value(stream["stream"].clone()).expect("labels of a stream");
+            for value in stream["values"].as_array().expect("values") {
+                let at_ns = value[0].as_str().and_then(|at| at.parse().ok()).expect("a time");
+                let text = value[1].as_str().expect("a line").to_owned();
+                lines.push(Line { at_ns, labels: labels.clone(), text });
+            }
+        }
+        lines.sort();
+        lines
+    }
+
+    fn api(&self, target: &str) -> Value {
+        let response = http::get(self.address, target)
+            .unwrap_or_else(|error| panic!("GET {target} of {}: {error}", self.address));
+        assert_eq!(response.status, 200, "GET {target}: {}", response.text());
+        let mut answer: Value = serde_json::from_slice(&response.body).expect("an answer in JSON");
+        answer["data"].take()
+    }
+}
+
+/// All in one process, ready in under a second instead of 16.
+fn config(http: SocketAddr, grpc: SocketAddr) -> String {
+    let (ip, port, grpc) = (http.ip(), http.port(), grpc.port());
+    format!(
+        r#"
+auth_enabled: false
+server: {{http_listen_address: {ip}, http_listen_port: {port}, grpc_listen_address: {ip}, grpc_listen_port: {grpc}, log_level: info}}
+common:
+  instance_addr: {ip}
+  path_prefix: ./data
+  storage: {{filesystem: {{chunks_directory: ./data/chunks, rules_directory: ./rules}}}}
+  replication_factor: 1
+  ring: {{kvstore: {{store: inmemory}}, instance_addr: {ip}}}
+schema_config:
+  configs: [{{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}]
+ingester: {{lifecycler: {{min_ready_duration: 0s, final_sleep: 0s}}}}
+frontend: {{scheduler_dns_lookup_period: 100ms}}
+frontend_worker: {{dns_lookup_duration: 100ms}}
+analytics: {{reporting_enabled: false}}
+"#
+    )
+}
+
+/// The address in the whole line `… msg="server listening on addresses" http=127.0.0.1:40001 …`.
+fn listening_on(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("server listening on addresses")?;
+    let (line, _) = rest.split_once('\n')?;
+    let (_, address) = line.split_once(" http=")?;
+    address.split(' ').next()?.parse().ok()
+}
