@@ -52,7 +52,7 @@ impl<'a> UsedRows<'a> {
         Ok(())
     }
 
-    /// The same for runs that are in memory, where it is not kept when they were recorded.
+    /// The same for runs that are in memory.
     pub fn for_each_held(
         &mut self,
         (job, id): (usize, i64),
@@ -69,7 +69,7 @@ impl<'a> UsedRows<'a> {
             parts.push(used(row.labels, row.usage, known));
             further.of((at, provenance), parts)?;
             let at = unpack_at(at);
-            let recorded_at = at.time();
+            let recorded_at = at.time().plus(row.recorded);
             on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
         }
         Ok(())

@@ -293,8 +293,8 @@ impl<'a> Segment<'a> {
                 return;
             }
             let at = unpack_at(at);
-            let recorded_at = at.time().plus(late.saturating_add_unsigned(duration));
             let duration_ms = (own.known & HAS_DURATION != 0).then_some(duration);
+            let recorded_at = at.time().plus(late.saturating_add_unsigned(duration_ms.unwrap_or(0)));
             let Unpacked { status, reason, provenance, .. } = *own;
             on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
         };
