@@ -218,10 +218,10 @@ impl GatewayLog {
 /// Returns where the log is; `None`: it is not read.
 #[must_use]
 pub fn gateway_log_place(setting: &Setting, configured: Option<&Path>, state_dir: &Path) -> Option<Place> {
-    match (setting, configured) {
-        (Setting::Off, _) => None,
-        (Setting::At(path), _) => Some(Place::of(path)),
-        (Setting::Auto, Some(path)) => Some(Place::of(path)),
-        (Setting::Auto, None) => Some(Place::by_default(Path::new(DEFAULT_DIR), state_dir)),
-    }
+    let path = match setting {
+        Setting::Off => return None,
+        Setting::At(path) => Some(path.as_path()),
+        Setting::Auto => configured,
+    };
+    Some(path.map_or_else(|| Place::by_default(Path::new(DEFAULT_DIR), state_dir), Place::of))
 }
