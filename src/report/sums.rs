@@ -161,27 +161,36 @@ impl Sums {
 
     /// Adds all of a group but how the cost of its runs is known: a run may belong to several groups.
     pub(super) fn absorb(&mut self, group: &Self) {
-        let (runs, more) = (&mut self.runs, group.runs);
-        runs.total += more.total;
-        runs.ok += more.ok;
-        runs.error += more.error;
-        runs.skipped += more.skipped;
-        for (sum, more) in self.tokens.iter_mut().zip(group.tokens) {
-            *sum = sum.saturating_add(more);
+        // Every field by name, so that none is forgotten.
+        #[rustfmt::skip]
+        let Self {
+            runs, tokens, cost, wasted, not_billed, unpriced_tokens, lower_bound, of_counters,
+            priced_runs: _, unpriced_runs: _, partial_runs: _, unknown_runs: _,
+            silent_runs, folded_runs, last_run, cost_trend, token_trend, durations,
+        } = group;
+        self.runs.total += runs.total;
+        self.runs.ok += runs.ok;
+        self.runs.error += runs.error;
+        self.runs.skipped += runs.skipped;
+        for (sum, more) in self.tokens.iter_mut().zip(tokens) {
+            *sum = sum.saturating_add(*more);
         }
-        self.cost = add(self.cost, group.cost);
-        self.wasted = add(self.wasted, group.wasted);
-        self.not_billed = add(self.not_billed, group.not_billed);
-        self.silent_runs += group.silent_runs;
-        self.folded_runs += group.folded_runs;
-        self.last_run = self.last_run.max(group.last_run);
-        for (sum, more) in self.cost_trend.iter_mut().zip(group.cost_trend) {
-            *sum = sum.saturating_add(more);
+        self.cost = add(self.cost, *cost);
+        self.wasted = add(self.wasted, *wasted);
+        self.not_billed = add(self.not_billed, *not_billed);
+        self.unpriced_tokens = self.unpriced_tokens.saturating_add(*unpriced_tokens);
+        self.lower_bound = add(self.lower_bound, *lower_bound);
+        self.of_counters |= of_counters;
+        self.silent_runs += silent_runs;
+        self.folded_runs += folded_runs;
+        self.last_run = self.last_run.max(*last_run);
+        for (sum, more) in self.cost_trend.iter_mut().zip(cost_trend) {
+            *sum = sum.saturating_add(*more);
         }
-        for (sum, more) in self.token_trend.iter_mut().zip(group.token_trend) {
-            *sum = sum.saturating_add(more);
+        for (sum, more) in self.token_trend.iter_mut().zip(token_trend) {
+            *sum = sum.saturating_add(*more);
         }
-        self.durations.absorb(&group.durations);
+        self.durations.absorb(durations);
     }
 
     /// Adds runs of a folded day.

@@ -55,10 +55,8 @@ fn hostile_names_are_what_they_are() {
     assert_eq!(known, 9, "a line each");
     // The page has as many lines as it has samples and comments: no name makes another.
     let page = daemon.get("/metrics").text();
-    assert!(
-        page.split('\n')
-            .all(|line| line.is_empty() || line.starts_with("# ") || line.starts_with("openclaw"))
-    );
+    let begins = ["# ", "openclaw", "process_"];
+    assert!(page.lines().all(|line| begins.iter().any(|begin| line.starts_with(begin))));
     assert!(page.contains(r#"openclaw_job_name="two\nlines""#), "{page}");
     assert!(page.contains(r#"openclaw_job_name="\"quoted\" \\ and \\n escaped""#), "{page}");
     let log = daemon.terminate();

@@ -88,7 +88,8 @@ fn stores_what_metrics_shows(version: Version) {
     assert_eq!(differing(&by_push, &page), Vec::<&Series>::new(), "names and labels of a push");
     assert_eq!(differing(&by_scrape, &page), Vec::<&Series>::new(), "names and labels of a scrape");
     let durable = |samples: BTreeMap<Series, f64>| {
-        let changing = ["_usage_export_", "_usage_ledger_size", "_usage_ingest_lag", "_budget_projected_"];
+        let changing =
+            ["_usage_export_", "_usage_ledger_size", "_usage_ingest_lag", "_budget_projected_", "process_"];
         let is_durable = |name: &str| !changing.iter().any(|part| name.contains(part));
         samples.into_iter().filter(|((name, _), _)| is_durable(name)).collect::<BTreeMap<_, _>>()
     };
@@ -135,13 +136,16 @@ fn page(daemon: &Daemon) -> Samples {
 /// The names that come from us: not the server's own view of the scrape, nor the times of creation, which it keeps as
 /// series of their own.
 fn of_ours(prometheus: &Prometheus) -> BTreeSet<String> {
-    let ours = |name: &String| name.starts_with("openclaw_") && !name.ends_with("_created");
+    let ours = |name: &String| {
+        let is_ours = ["openclaw_", "process_"].iter().any(|begin| name.starts_with(begin));
+        is_ours && !name.ends_with("_created")
+    };
     prometheus.series_names().into_iter().filter(ours).collect()
 }
 
 /// All series of ours without what the server adds to tell senders apart.
 fn stored(prometheus: &Prometheus, job: &str) -> BTreeMap<Series, f64> {
-    let ours = format!(r#"{{{job},__name__=~"openclaw_.*",__name__!~".*_created"}}"#);
+    let ours = format!(r#"{{{job},__name__=~"openclaw_.*|process_.*",__name__!~".*_created"}}"#);
     let samples = prometheus.query(&ours, Some(now_ms())).into_iter();
     normal(samples.map(|(mut labels, value)| {
         let [name, _, instance] = ["__name__", "job", "instance"].map(|key| labels.remove(key).unwrap());
