@@ -168,7 +168,7 @@ pub async fn run(
 /// Who answers.
 enum Origin {
     /// A ledger, or a state directory that is read into one.
-    Here(Source),
+    Here(Box<Source>),
     /// A server that gateways push to.
     There(Box<Server>),
 }
@@ -180,7 +180,7 @@ impl Origin {
                 flags::for_server(args)?;
                 Self::There(Box::new(Server::new(url, args, config)?))
             }
-            None => Self::Here(Source::choose(args, config)),
+            None => Self::Here(Box::new(Source::choose(args, config))),
         })
     }
 
