@@ -1,5 +1,6 @@
 //! Totals to points.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::catalogue::{self as metrics, Metric, key};
@@ -11,8 +12,9 @@ use crate::ledger::{
 };
 use crate::model::{CostProvenance, DropReason, NanoUsd, RejectReason, TokenKind, UnixMs, UsageProvenance};
 
-/// A series to which nothing happened for this long is not sent: seven days in milliseconds. It resumes with
-/// its old total.
+/// After this long a series to which nothing happened is not sent any more, if its job is gone: seven days in
+/// milliseconds. One whose job is still there is always sent, since its next run, were it a month away, would else be the
+/// first value that a server sees, and a first value is no growth.
 const IDLE_MS: i64 = 7 * 86_400_000;
 
 /// Builds snapshots; remembers the attributes of label sets, which never change.
@@ -28,8 +30,12 @@ impl SnapshotBuilder {
         self.attributes.extend(totals.labels[known..].iter().map(|labels| attributes(labels)));
         let mut families: [Vec<Point>; SERIES_FAMILIES.len()] = Default::default();
         let mut idle = 0;
+        // Under their own ids: what several jobs share belongs to none that could go.
+        let gone = totals.jobs.iter().filter(|job| job.label == JobLabel::Own && !job.defined);
+        let gone: HashSet<&str> = gone.map(|job| job.job_id.as_str()).collect();
+        let is_gone = |labels: &Labels| gone.contains(labels.job_id.as_str());
         for series in &totals.series {
-            if now.since(series.changed) > IDLE_MS {
+            if now.since(series.changed) > IDLE_MS && is_gone(&totals.labels[series.labels]) {
                 idle += 1;
                 continue;
             }
@@ -456,3 +462,6 @@ fn none() -> SharedAttributes {
 const fn to_f64(n: u64) -> f64 {
     n as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,7 @@ metrics! {
     SERIES = Gauge "openclaw.usage.series", "", &[],
         "Series that the ledger holds for export.";
     SERIES_IDLE = Gauge "openclaw.usage.series.idle", "", &[],
-        "Series not sent because nothing happened to them for seven days.";
+        "Series not sent because their job is gone and nothing happened to them for seven days.";
     JOBS_OVER_LIMIT = Gauge "openclaw.usage.jobs.over_limit", "", &[],
         "Jobs counted under the id `other` because there are more than the configured maximum.";
     JOBS_OVERDUE = Gauge "openclaw.usage.jobs.overdue", "", &[],

@@ -34,8 +34,8 @@ Labels that nothing is known for are left out. Rules that keep the number of ser
   their names.
 - At most `max_jobs` (500) jobs appear under their own id; all further ones share `other`, and
   `openclaw_usage_jobs_over_limit` says how many those are. A job that was once counted under its own id keeps it.
-- A counter or histogram to which nothing happened for 7 days is not sent; it resumes with its old total. Gauges of a
-  job are sent while the scheduler knows it or it ran within 7 days.
+- A counter or histogram of a job is sent while the scheduler knows the job, however seldom it runs, or something
+  happened to it within 7 days; it resumes with its old total. So are the gauges of a job.
 - No run id, path, URL, prompt, summary or error text is ever a label; an error text becomes a reason.
 
 Counters never fall and keep their start time over restarts of this program. Those of `openclaw.usage.export.*`,

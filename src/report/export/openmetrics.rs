@@ -3,8 +3,8 @@
 //!
 //! A counter is told when it changes, at the quarters of an hour on both sides: then differences between any two
 //! quarters are exact by the expression for windows in `docs/metrics.md`, and local midnights of all zones are quarters.
-//! In between it is repeated at midnight UTC, as long as the daemon itself would send it, so that
-//! a look back over a day finds it. Series are told one after the other, each in the order of time, which the
+//! In between it is repeated at midnight UTC, and for a week after its last change, so that a look back over a day
+//! finds it. Series are told one after the other, each in the order of time, which the
 //! format demands and promtool needs.
 
 use std::io::{self, Write};
@@ -22,8 +22,8 @@ use crate::telemetry::{attributes, names};
 const SLOT_MS: i64 = 900_000;
 /// A day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
-/// A counter that does not change is repeated for this long: seven days, as the daemon does.
-const IDLE_MS: i64 = 7 * DAY_MS;
+/// A counter is repeated for this long after its last change: seven days.
+const TAIL_MS: i64 = 7 * DAY_MS;
 
 /// Under which names Prometheus knows the daemon's series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,12 +149,14 @@ impl<F: FnMut()> Samples<'_, F> {
 
     fn finish(&mut self, series: Option<Series>) -> io::Result<()> {
         let until = self.until;
-        series.map_or(Ok(()), |mut series| self.repeat(&mut series, until))
+        series.map_or(Ok(()), |mut series| {
+            let end = until.min(series.changed.saturating_add(TAIL_MS));
+            self.repeat(&mut series, end)
+        })
     }
 
-    /// Repeats a counter at every midnight before `end` for as long as the daemon would send it.
+    /// Repeats a counter at every midnight before `end`.
     fn repeat(&mut self, series: &mut Series, end: i64) -> io::Result<()> {
-        let end = end.min(series.changed.saturating_add(IDLE_MS));
         loop {
             let midnight = (series.told.div_euclid(DAY_MS) + 1).saturating_mul(DAY_MS);
             if midnight >= end {

@@ -134,6 +134,8 @@ fn counters_are_told_on_both_sides_of_a_change_and_at_midnight() {
         again("a", "2026-05-01T10:14:59.999Z", "m"),
         again("a", "2026-05-01T10:15:00Z", "m"),
         again("a", "2026-05-03T00:00:00Z", "m"),
+        again("seldom", "2026-05-01T10:00:00Z", "m"),
+        again("seldom", "2026-05-15T10:00:00Z", "m"),
     ]);
     let text = counters(&bench, &wanted(ALL.0, "2026-05-20T00:00:00Z"));
     let quarter = 900;
@@ -149,11 +151,15 @@ fn counters_are_told_on_both_sides_of_a_change_and_at_midnight() {
     ];
     // For seven days after the last change.
     expected.extend((3..=9).map(|n| (midnight(n), "80")));
-    assert_eq!(samples(&text, day, &["openclaw_tokens_total", "=\"output\""]), expected);
+    let of_a = ["openclaw_tokens_total", "=\"output\"", "job_id=\"a\""];
+    assert_eq!(samples(&text, day, &of_a), expected);
+    // However long until the next change, which would else be a first value.
+    let seldom = samples(&text, day, &["openclaw_tokens_total", "=\"output\"", "=\"seldom\""]);
+    assert!((1..15).all(|n| seldom.contains(&(midnight(n), "20"))), "{seldom:?}");
     assert_eq!(samples(&text, day, &["=\"cache_read\""]), [], "what is always 0 is no series");
-    let runs = samples(&text, day, &["openclaw_cron_runs_total{", "openclaw_status=\"ok\""]);
+    let runs = samples(&text, day, &["openclaw_cron_runs_total{", "openclaw_status=\"ok\"", "=\"a\""]);
     assert_eq!(runs[..3], [(ten, "0"), (ten + quarter, "2"), (ten + 2 * quarter, "3")]);
-    let dollars = samples(&text, day, &["openclaw_cost_usd_total", "openclaw_billing=\"metered\""]);
+    let dollars = samples(&text, day, &["openclaw_cost_usd_total", "openclaw_billing=\"metered\"", "=\"a\""]);
     assert_eq!(dollars[..2], [(ten, "0"), (ten + quarter, "0.00204")]);
     assert!(text.starts_with("# HELP openclaw_tokens ") && text.ends_with("\n# EOF\n"), "{text}");
     let name = "openclaw_tokens_total{job=\"openclaw-usage\",instance=\"openclaw\",openclaw_channel=\"cron\",\
