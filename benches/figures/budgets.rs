@@ -1,15 +1,14 @@
 //! Budgets on a ledger of a million runs: what a refresh costs after each commit.
 
 use openclaw_usage::model::{
-    Batch, BudgetDefinition, BudgetMatch, FilePosition, JobDefinition, NanoUsd, Period, Position,
-    ScheduleKind, SourceId, UnixMs,
+    Batch, BudgetDefinition, BudgetMatch, FilePosition, NanoUsd, Period, Position, SourceId, UnixMs,
 };
 use openclaw_usage::serve::Budgets;
 use tempfile::TempDir;
 
 use crate::Failure;
 use crate::measure::{Samples, now_ms, timed};
-use crate::report::{HOUR_MS, JOBS, fill, job_id, record};
+use crate::report::{JOBS, fill, record};
 use crate::table::{Table, number};
 
 const BUDGETS: usize = 200;
@@ -22,7 +21,6 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
     let folder = TempDir::new()?;
     let mut ledger = fill(&folder.path().join("ledger.sqlite"))?;
     let now = UnixMs(now_ms());
-    ledger.set_jobs(&(0..JOBS).map(|job| definition(job, now)).collect::<Vec<_>>())?;
     let mut budgets = Budgets::new(&(0..BUDGETS).map(budget).collect::<Vec<_>>())?;
     let (first, micros) = timed(|| budgets.refresh(&mut ledger, now));
     let spending = first?.iter().filter(|state| state.spent.0 > 0).count();
@@ -56,18 +54,5 @@ fn budget(n: usize) -> BudgetDefinition {
         period: PERIODS[n % PERIODS.len()],
         timezone: ZONES[n / PERIODS.len() % ZONES.len()].to_owned(),
         matches: BudgetMatch { job: Some(job), ..BudgetMatch::default() },
-    }
-}
-
-fn definition(job: i64, now: UnixMs) -> JobDefinition {
-    JobDefinition {
-        job_id: job_id(job),
-        name: format!("job {job}"),
-        agent: None,
-        schedule: ScheduleKind::Recurring,
-        enabled: true,
-        next_run_at: Some(now.plus(HOUR_MS - job * 1_000)),
-        running: false,
-        system: false,
     }
 }

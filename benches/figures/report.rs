@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use openclaw_usage::ledger::{Ledger, OpenOptions};
 use openclaw_usage::model::{
-    Batch, Charge, Cost, CostProvenance, Delivery, FilePosition, NanoUsd, Position, Reason, Run, RunAt,
-    RunKey, SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
+    Batch, Charge, Cost, CostProvenance, Delivery, FilePosition, JobDefinition, NanoUsd, Position, Reason,
+    Run, RunAt, RunKey, ScheduleKind, SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
 };
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ use crate::table::{Table, number};
 pub const JOBS: i64 = 500;
 const RUNS_PER_JOB: i64 = 2_000;
 /// Each job runs once an hour, so that the history is of 83 days.
-pub const HOUR_MS: i64 = 3_600_000;
+const HOUR_MS: i64 = 3_600_000;
 const ROUNDS: u32 = 15;
 
 /// What is asked.
@@ -83,6 +83,8 @@ pub fn fill(path: &Path) -> Result<Ledger, Failure> {
         let usd = NanoUsd(i64::try_from(asked.usage.total()).unwrap_or(0) * 1_000);
         Charge { cost: Cost { usd, provenance: CostProvenance::Priced }, ..Charge::default() }
     }));
+    // As the scheduler knows them, so that each counts under its own name.
+    ledger.set_jobs(&(0..JOBS).map(|job| definition(job, now)).collect::<Vec<_>>())?;
     ledger.hold();
     for job in 0..JOBS {
         let runs = (1..=RUNS_PER_JOB).rev().map(|n| record(job, now.plus(-n * HOUR_MS + job * 1_000)));
@@ -95,8 +97,22 @@ pub fn fill(path: &Path) -> Result<Ledger, Failure> {
     Ok(ledger)
 }
 
+/// A job that runs every hour.
+fn definition(job: i64, now: UnixMs) -> JobDefinition {
+    JobDefinition {
+        job_id: job_id(job),
+        name: format!("job {job}"),
+        agent: None,
+        schedule: ScheduleKind::Recurring,
+        enabled: true,
+        next_run_at: Some(now.plus(HOUR_MS - job * 1_000)),
+        running: false,
+        system: false,
+    }
+}
+
 /// Returns the id of a job.
-pub fn job_id(job: i64) -> String {
+fn job_id(job: i64) -> String {
     format!("00000000-0000-4000-8000-{job:012}")
 }
 
