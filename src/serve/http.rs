@@ -6,11 +6,14 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use flate2::write::GzEncoder;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -20,7 +23,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::state::Shared;
 use crate::clock::Clock;
-use crate::telemetry::text::{self, Format};
+use crate::telemetry::text::{Format, Pieces};
 
 /// Connections served at once; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -100,7 +103,7 @@ pub async fn serve(listener: TcpListener, surface: Surface, mut shutdown: watch:
     }
 }
 
-async fn respond(request: &Request<Incoming>, mut surface: Surface) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, mut surface: Surface) -> Response<Answer> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -124,30 +127,62 @@ async fn respond(request: &Request<Incoming>, mut surface: Surface) -> Response<
     }
 }
 
-fn metrics(request: &Request<Incoming>, shared: &Shared, clock: &Clock) -> Response<Full<Bytes>> {
+fn metrics(request: &Request<Incoming>, shared: &Shared, clock: &Clock) -> Response<Answer> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(header(ACCEPT));
-    let body = text::render(&shared.snapshot(clock.now()), format).into_bytes();
     let wants_gzip = header(ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip"));
-    let zipped = if wants_gzip { gzip(&body) } else { None };
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let zipped = wants_gzip.then(|| GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let page = Page { pieces: Pieces::new(shared.snapshot(clock.now()), format), zipped };
+    let mut response = Response::new(Either::Right(page));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
-    if zipped.is_some() {
+    if wants_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    *response.body_mut() = Full::new(zipped.unwrap_or(body).into());
     response
 }
 
-fn gzip(body: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
+/// A whole text, or the page of metrics.
+type Answer = Either<Full<Bytes>, Page>;
+
+/// The page of metrics, of which each piece is made when the one before it has gone.
+struct Page {
+    pieces: Pieces,
+    zipped: Option<GzEncoder<Vec<u8>>>,
 }
 
-fn ready(shared: &Shared) -> Response<Full<Bytes>> {
+impl Page {
+    fn piece(&mut self) -> Option<Bytes> {
+        loop {
+            let piece = self.pieces.next();
+            let Some(encoder) = &mut self.zipped else { return piece.map(Bytes::from) };
+            let Some(piece) = piece else {
+                // Nothing is refused by memory.
+                return self.zipped.take()?.finish().ok().map(Bytes::from);
+            };
+            encoder.write_all(piece.as_bytes()).ok()?;
+            let bytes = std::mem::take(encoder.get_mut());
+            if !bytes.is_empty() {
+                return Some(bytes.into());
+            }
+        }
+    }
+}
+
+impl Body for Page {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().piece().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+fn ready(shared: &Shared) -> Response<Answer> {
     let readiness = shared.readiness();
     let problems: Vec<String> = [readiness.source, readiness.ledger].into_iter().flatten().collect();
     let note = readiness.note.map(|note| format!("note: {note}\n")).unwrap_or_default();
@@ -158,8 +193,8 @@ fn ready(shared: &Shared) -> Response<Full<Bytes>> {
     }
 }
 
-fn plain(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+fn plain(status: StatusCode, body: String) -> Response<Answer> {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

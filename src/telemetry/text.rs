@@ -42,19 +42,70 @@ impl Format {
 #[must_use]
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let mut out = String::with_capacity(256 * snapshot.points.len());
-    let mut family: Option<&Metric> = None;
-    for point in &snapshot.points {
+    points(&mut out, snapshot, format, (0, usize::MAX));
+    end(&mut out, format);
+    out
+}
+
+/// About how long a piece of text is, in bytes.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// A snapshot's text in pieces, each rendered when it is asked for, so that memory holds one of them.
+#[derive(Debug)]
+pub struct Pieces {
+    snapshot: Snapshot,
+    format: Format,
+    /// The next point; `None`: all was told.
+    next: Option<usize>,
+}
+
+impl Pieces {
+    /// Returns the pieces of a snapshot.
+    #[must_use]
+    pub const fn new(snapshot: Snapshot, format: Format) -> Self {
+        Self { snapshot, format, next: Some(0) }
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let from = self.next?;
+        let mut out = String::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        let next = points(&mut out, &self.snapshot, self.format, (from, PIECE_BYTES));
+        self.next = (next < self.snapshot.points.len()).then_some(next);
+        if self.next.is_none() {
+            end(&mut out, self.format);
+        }
+        Some(out)
+    }
+}
+
+/// Renders points from one on until the text has a length. Returns which comes next.
+fn points(out: &mut String, snapshot: &Snapshot, format: Format, (from, bytes): (usize, usize)) -> usize {
+    let before = from.checked_sub(1).and_then(|at| snapshot.points.get(at));
+    let mut family: Option<&Metric> = before.map(|point| point.metric);
+    let mut next = from;
+    for point in &snapshot.points[from.min(snapshot.points.len())..] {
+        if out.len() >= bytes {
+            break;
+        }
         if family != Some(point.metric) {
             out.push_str(&header(point.metric, format));
             family = Some(point.metric);
         }
         let created = point.series.map_or(snapshot.process_start, |series| series.start);
-        sample(&mut out, point, format, created.as_unix_seconds());
+        sample(out, point, format, created.as_unix_seconds());
+        next += 1;
     }
+    next
+}
+
+fn end(out: &mut String, format: Format) {
     if format == Format::OpenMetrics {
         out.push_str("# EOF\n");
     }
-    out
 }
 
 /// Returns what stands before the samples of a family.
@@ -181,6 +232,21 @@ mod tests {
     fn both_formats_render_the_same_families() {
         insta::assert_snapshot!("openmetrics", render(&snapshot(), Format::OpenMetrics));
         insta::assert_snapshot!("classic", render(&snapshot(), Format::Classic));
+    }
+
+    #[test]
+    fn pieces_are_the_whole() {
+        let mut large = snapshot();
+        large.points =
+            std::mem::take(&mut large.points).iter().flat_map(|point| vec![point.clone(); 300]).collect();
+        for snapshot in [large, snapshot(), Snapshot::default()] {
+            for format in [Format::OpenMetrics, Format::Classic] {
+                let pieces: Vec<String> = Pieces::new(snapshot.clone(), format).collect();
+                assert_eq!(pieces.concat(), render(&snapshot, format));
+                assert_eq!(pieces.len() > 2, snapshot.points.len() > 500, "{}", pieces.len());
+                assert!(pieces.iter().all(|piece| piece.len() < 2 * PIECE_BYTES));
+            }
+        }
     }
 
     #[test]
