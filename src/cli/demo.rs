@@ -62,7 +62,7 @@ pub struct DemoArgs {
     /// Which OpenClaw is simulated; `upgrade` changes after one and two thirds of --duration, else after 10 s and 20 s
     #[arg(long, value_name = "STORE", value_enum, default_value_t)]
     pub generation: DemoGeneration,
-    /// What goes wrong at a gateway that is healthy otherwise, and runs its jobs every 40 s to 10 min
+    /// What goes wrong at a gateway that is healthy otherwise, and runs its jobs every 2 to 30 min
     #[arg(long, value_name = "WHAT", value_enum)]
     pub incident: Option<DemoIncident>,
     /// How many times faster than its normal pace the gateway runs

@@ -38,7 +38,7 @@ pub struct Options {
     pub failure_percent: u8,
     /// Whether jobs come, go and are renamed meanwhile.
     pub churn: bool,
-    /// Whether nothing is wrong with the first jobs, which then run every 40 s to 10 min.
+    /// Whether nothing is wrong with the first jobs, which then run every 2 to 30 min.
     pub healthy: bool,
     /// Whether to remember the key of every record ever written; costs memory for as long as it runs.
     pub remember_runs: bool,
