@@ -136,3 +136,17 @@ fn it_pushes_to_a_real_prometheus() {
     let billed = runs(&output, "billed by the provider") as f64;
     assert_eq!(stored.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [billed]);
 }
+
+#[cfg(feature = "e2e")]
+#[test]
+fn it_tells_a_real_loki_of_a_webhook_that_fails() {
+    use crate::common::servers::Loki;
+    let loki = Loki::start();
+    let endpoint = loki.otlp_endpoint();
+    let incident = ["--incident", "webhook", "--duration", "3s", "--speed", "50"];
+    let mut demo = Demo::start(&[&incident[..], &["--events", &endpoint]].concat());
+    let (status, output) = demo.end();
+    assert!(status.success() && output.contains(&format!("events to        {endpoint}\n")), "{output}");
+    let query = r#"{service_name="openclaw-usage"} | event_name="openclaw.cron.webhook_delivery_failed" |= "webhook delivery failed""#;
+    assert!(!loki.lines(query).is_empty(), "{output}");
+}

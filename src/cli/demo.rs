@@ -77,6 +77,9 @@ pub struct DemoArgs {
     /// Push metrics by OTLP to this URL; may be repeated
     #[arg(long = "otlp-endpoint", value_name = "URL")]
     pub otlp_endpoints: Vec<String>,
+    /// Send events by OTLP to this URL, or write them to `stdout`; may be repeated
+    #[arg(long, value_name = "SINK")]
+    pub events: Vec<String>,
     /// Where /metrics is served; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,

@@ -173,6 +173,7 @@ fn config(
         gateway: Some("demo".into()),
         listen: Some(args.listen.to_string()),
         otlp_endpoints: args.otlp_endpoints.clone(),
+        events: args.events.clone(),
         ..Overrides::default()
     };
     // Whatever the user's environment says about a real gateway is not meant for this one.
@@ -209,6 +210,9 @@ impl Demo {
         writeln!(out, "state directory  {}", root.join("state").display())?;
         for endpoint in &args.otlp_endpoints {
             writeln!(out, "pushing to       {endpoint}")?;
+        }
+        for sink in &args.events {
+            writeln!(out, "events to        {sink}")?;
         }
         writeln!(out, "\n  time   billed by the provider       counted                      difference")?;
         writeln!(out, "            runs  in+out tokens       runs  in+out tokens     runs     tokens")?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openclaw_usage::demo::{Gateway, Incident, Options};
 use openclaw_usage::ledger::{Ledger, OpenOptions};
@@ -23,6 +23,9 @@ const START: UnixMs = UnixMs(1_771_300_800_000);
 const BEFORE: usize = 30;
 const AFTER: usize = 12;
 
+/// An expression, the minute at which it is asked, and the alerts and values that answer it.
+type Question<'a> = (usize, String, &'a [(&'a str, usize)]);
+
 struct Film {
     gateway: Gateway,
     collector: Collector,
@@ -31,7 +34,13 @@ struct Film {
     now: UnixMs,
     minutes: usize,
     series: BTreeMap<Series, Vec<Option<f64>>>,
+    rules: String,
     folder: TempDir,
+}
+
+/// Where the committed rules are.
+fn rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/prometheus")
 }
 
 impl Film {
@@ -51,6 +60,9 @@ impl Film {
             series: BTreeMap::new(),
             gateway,
             ledger,
+            rules: ["recording.yaml", "alerts.yaml"]
+                .map(|file| fs::read_to_string(rules().join(file)).expect("a file of rules"))
+                .concat(),
             folder,
         }
     }
@@ -61,18 +73,16 @@ impl Film {
             self.gateway.step(self.now).expect("a step of the simulated gateway");
             self.collector.sweep(&mut self.ledger, self.now).expect("a sweep");
             for (series, value) in self.page().0 {
-                if !series.0.ends_with("_created") {
-                    let values = self.series.entry(series).or_default();
-                    values.resize(self.minutes, None);
-                    values.push(Some(value));
-                }
+                let values = self.series.entry(series).or_default();
+                values.resize(self.minutes, None);
+                values.push(Some(value));
             }
             self.minutes += 1;
             self.now = self.now.plus(MINUTE);
         }
     }
 
-    /// What `/metrics` would say now.
+    /// What `/metrics` would say now; of its many series those that a rule names.
     fn page(&mut self) -> Samples {
         let health = self.collector.health(&self.ledger, self.now);
         let sources = health.sources.iter().map(|(name, up)| SourceState { name, up: *up, watch: None });
@@ -87,13 +97,16 @@ impl Film {
         };
         let totals = self.ledger.totals();
         let totals = totals.lock().expect("totals");
-        Samples::parse(&render(&self.builder.build(&totals, &process, self.now), Format::Classic))
+        let page = render(&self.builder.build(&totals, &process, self.now), Format::Classic);
+        let is_named =
+            |line: &&str| line.split(['{', ' ']).next().is_some_and(|name| self.rules.contains(name));
+        Samples::parse(&page.lines().filter(is_named).collect::<Vec<_>>().join("\n"))
     }
 
     /// Asks Prometheus's engine, which evaluates the committed rules each minute from 1970 on. Panics unless the answers
     /// to these expressions, at these minutes, are those samples.
-    fn assert(&self, questions: &[(usize, String, &[(&str, usize)])]) {
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/prometheus");
+    fn assert(&self, questions: &[Question<'_>]) {
+        let rules = rules();
         let mut text = format!(
             "rule_files: ['{0}/recording.yaml', '{0}/alerts.yaml']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n",
             rules.display()
@@ -166,8 +179,7 @@ fn minutes(state: &str, window: &str) -> String {
 
 /// The `for` of an alert, in minutes.
 fn holds(alert: &str) -> usize {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/prometheus/alerts.yaml");
-    let text = fs::read_to_string(path).expect("the alerts");
+    let text = fs::read_to_string(rules().join("alerts.yaml")).expect("the alerts");
     let (_, rest) = text.split_once(&format!("- alert: {alert}\n")).expect("an alert of that name");
     let (_, rest) = rest.split_once("\n        for: ").expect("its `for`");
     let (minutes, _) = rest.split_once("m\n").expect("minutes");
