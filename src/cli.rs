@@ -4,19 +4,20 @@
 //! key in the configuration file stay text, so that each value is judged in one place, whatever its origin.
 
 mod bundle;
+mod demo;
 mod export;
 mod manual;
 mod report;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{LogFormat, LogLevel, Overrides, WatchMode, parse_duration_ms};
+use crate::config::{LogFormat, LogLevel, Overrides, WatchMode};
 
 pub use bundle::BundleArgs;
+pub use demo::{DemoArgs, DemoGeneration, DemoIncident};
 pub use export::{EXPORT_FORMAT, ExportArgs};
 pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
@@ -66,7 +67,7 @@ pub enum Command {
     #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
-    #[command(after_help = DEMO_EXAMPLES)]
+    #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
     /// Print what a shell needs to complete these command lines
     #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
@@ -106,16 +107,6 @@ Examples:
   openclaw-usage prices --catalogue model_prices_and_context_window.json --format json
 
 Exit status: 0 every model has a price, 1 one has none or something cannot be read, 64 bad usage or configuration.";
-
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  openclaw-usage demo
-  openclaw-usage demo --duration 60s --otlp-endpoint http://127.0.0.1:9090/api/v1/otlp
-  openclaw-usage demo --generation upgrade --duration 30s
-  openclaw-usage demo --seed 7 --jobs 100 --speed 10 --keep-dir
-
-Every two seconds a line compares what the simulated provider billed with what was counted. Exit status: \
-0 equal at the end, 1 not equal, 64 bad usage.";
 
 /// Flags of `serve`.
 #[derive(Clone, Debug, Default, Args)]
@@ -230,59 +221,6 @@ impl From<PricesArgs> for Overrides {
     }
 }
 
-/// Which OpenClaw `demo` simulates, by where it keeps its history.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum DemoGeneration {
-    /// Files cron/runs/*.jsonl, as 2026.5.28 and earlier
-    RunLog,
-    /// Table cron_run_logs in state/openclaw.sqlite, as 2026.6.11
-    CronRunLogs,
-    /// Table task_runs in state/openclaw.sqlite, as 2026.9.6
-    #[default]
-    TaskRuns,
-    /// From 2026.5.28 over 2026.6.11 to 2026.9.6 while it is counted
-    Upgrade,
-}
-
-/// Flags of `demo`.
-#[derive(Clone, Debug, Args)]
-pub struct DemoArgs {
-    /// Seed of all chance; the same seed gives the same runs
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Number of scheduled jobs, 1 to 10000
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub jobs: u16,
-    /// Which OpenClaw is simulated; `upgrade` changes after one and two thirds of --duration, else after 10 s and 20 s
-    #[arg(long, value_name = "STORE", value_enum, default_value_t)]
-    pub generation: DemoGeneration,
-    /// How many times faster than its normal pace the gateway runs
-    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = speed)]
-    pub speed: f64,
-    /// How long to run, such as 250ms, 60s, 5m, 1h [default: until Ctrl-C]
-    #[arg(long = "duration", value_name = "TIME", value_parser = duration)]
-    pub duration_ms: Option<u64>,
-    /// Keep the temporary directory and print its path
-    #[arg(long)]
-    pub keep_dir: bool,
-    /// Push metrics by OTLP to this URL; may be repeated
-    #[arg(long = "otlp-endpoint", value_name = "URL")]
-    pub otlp_endpoints: Vec<String>,
-    /// Where /metrics is served; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-}
-
-fn duration(text: &str) -> Result<u64, String> {
-    parse_duration_ms(text)
-        .and_then(|ms| if ms > 0 { Ok(ms) } else { Err("expected more than 0".to_owned()) })
-}
-
-fn speed(text: &str) -> Result<f64, String> {
-    let speed: Option<f64> = text.parse().ok().filter(|speed| (0.01..=1000.0).contains(speed));
-    speed.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
-}
-
 /// Reads the command line, the program's name first.
 ///
 /// # Errors
@@ -322,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+    pub(super) fn parse_line(line: &str) -> Result<Cli, clap::Error> {
         parse(std::iter::once("openclaw-usage").chain(line.split_whitespace()))
     }
 
@@ -361,29 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn demo_has_defaults() {
-        let Command::Demo(demo) = parse_line("demo").unwrap().command else { panic!("not demo") };
-        assert_eq!((demo.seed, demo.jobs, demo.duration_ms, demo.keep_dir), (1, 20, None, false));
-        assert!((demo.speed - 1.0).abs() < f64::EPSILON);
-        assert_eq!(demo.listen, "127.0.0.1:0".parse().unwrap());
-        assert_eq!(demo.generation, DemoGeneration::TaskRuns);
-        for (word, generation) in [
-            ("run-log", DemoGeneration::RunLog),
-            ("cron-run-logs", DemoGeneration::CronRunLogs),
-            ("task-runs", DemoGeneration::TaskRuns),
-            ("upgrade", DemoGeneration::Upgrade),
-        ] {
-            let line = format!("demo --generation {word}");
-            let Command::Demo(demo) = parse_line(&line).unwrap().command else { panic!("not demo") };
-            assert_eq!(demo.generation, generation);
-        }
-        let Command::Demo(demo) = parse_line("demo --duration 5m --keep-dir").unwrap().command else {
-            panic!("not demo")
-        };
-        assert_eq!((demo.duration_ms, demo.keep_dir), (Some(300_000), true));
-    }
-
-    #[test]
     fn exit_status_tells_help_from_bad_usage() {
         for (line, status) in [
             ("--help", 0),
@@ -403,6 +318,7 @@ mod tests {
             ("bundle --help", 0),
             ("bundle", 64),
             ("bundle --out", 64),
+            ("demo --incident fire", 64),
             ("report --help", 0),
             ("report --by jobs", 64),
             ("report --format xml", 64),

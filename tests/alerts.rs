@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::common::daemon::{PROGRAM, Sandbox, now};
 use crate::common::gateway::Simulation;
 use crate::common::real_time::until;
-use crate::common::servers::{Prometheus, Version, promtool};
+use crate::common::servers::{Prometheus, Version, lokitool, promtool};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,6 +49,25 @@ fn has_nothing_against_the_rules(version: Version) {
         let arguments = words(&["check", "rules", "--lint=all", "--lint-fatal"], &paths);
         let (status, said) = promtool(version, repository(), &arguments);
         assert!(status.success(), "{said}");
+    }
+}
+
+#[test]
+fn lokitool_has_nothing_against_the_alerts_on_events() {
+    let sandbox = Sandbox::new();
+    bundle(&sandbox, &["--log-selector", r#"{namespace="prod", container="usage"}"#]);
+    let broken = sandbox.path("broken.yaml");
+    for folder in [repository().join("alerts"), sandbox.path("bundle")] {
+        let path = folder.join("loki/openclaw-usage.yaml");
+        for first in [&["rules", "lint", "--dry-run"][..], &["rules", "check"]] {
+            let (status, said) = lokitool(repository(), &words(first, std::slice::from_ref(&path)));
+            assert!(status.success(), "{first:?}: {said}");
+        }
+        let text = fs::read_to_string(&path).expect("the alerts");
+        assert!(text.contains(r#"namespace="prod""#) == folder.starts_with(sandbox.path("")), "{text}");
+        fs::write(&broken, text.replace("| json ", "| jsn ")).expect("write a rule file");
+        let arguments = words(&["rules", "lint", "--dry-run"], std::slice::from_ref(&broken));
+        assert!(!lokitool(repository(), &arguments).0.success(), "a broken rule would have been told of");
     }
 }
 

@@ -87,10 +87,35 @@ fn a_signal_ends_gateway_and_daemon_cleanly() {
     }
 }
 
+/// Whatever goes wrong, what was billed is counted, and somebody who watches is told.
+#[test]
+fn an_incident_is_announced_happens_and_is_told_of() {
+    for (word, alert, said) in [
+        ("missed", "OpenClawJobMissedSchedule", "daily-ok has been due for an hour and is not run"),
+        ("webhook", "OpenClawWebhookFailing", "hook-ok finishes its runs, but its webhook is not delivered"),
+        ("vanished", "OpenClawUsageSourceGone", "the state directory is gone"),
+    ] {
+        let mut demo = Demo::start(&["--incident", word, "--duration", "900ms", "--speed", "100"]);
+        let (status, output) = demo.end();
+        assert!(status.success(), "{status}: {output}");
+        let announced = format!("incident         {word} after 0.3 s; it is for {alert}\n");
+        assert!(output.contains(&announced), "{output}");
+        assert!(output.contains(&format!("\n        {said}\n")), "{output}");
+        let narrow = |line: &str| line.chars().count() <= 80 || line.contains(" WARN ");
+        assert!(output.lines().all(narrow), "{output}");
+        assert_eq!(demo.left_behind(), Vec::<PathBuf>::new());
+    }
+}
+
 #[test]
 fn bad_usage_is_told_from_failure() {
-    for arguments in [["--speed", "0"], ["--duration", "0s"], ["--otlp-endpoint", "ftp://x"]] {
-        let (status, output) = Demo::start(&arguments).end();
+    for arguments in [
+        &["--speed", "0"][..],
+        &["--duration", "0s"],
+        &["--otlp-endpoint", "ftp://x"],
+        &["--incident", "burn", "--generation", "upgrade"],
+    ] {
+        let (status, output) = Demo::start(arguments).end();
         assert_eq!(status.code(), Some(64), "{arguments:?}: {output}");
     }
 }
@@ -110,4 +135,18 @@ fn it_pushes_to_a_real_prometheus() {
     #[expect(clippy::cast_precision_loss, reason = "a small number of runs")]
     let billed = runs(&output, "billed by the provider") as f64;
     assert_eq!(stored.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [billed]);
+}
+
+#[cfg(feature = "e2e")]
+#[test]
+fn it_tells_a_real_loki_of_a_webhook_that_fails() {
+    use crate::common::servers::Loki;
+    let loki = Loki::start();
+    let endpoint = loki.otlp_endpoint();
+    let incident = ["--incident", "webhook", "--duration", "3s", "--speed", "50"];
+    let mut demo = Demo::start(&[&incident[..], &["--events", &endpoint]].concat());
+    let (status, output) = demo.end();
+    assert!(status.success() && output.contains(&format!("events to        {endpoint}\n")), "{output}");
+    let query = r#"{service_name="openclaw-usage"} | event_name="openclaw.cron.webhook_delivery_failed" |= "webhook delivery failed""#;
+    assert!(!loki.lines(query).is_empty(), "{output}");
 }

@@ -63,8 +63,8 @@ const RULES: [Rule; 24] = [
     ("bundle", &["cli"], "rules are made of the repository's own files and a few flags"),
     (
         "bundle/tests",
-        &["cli", "telemetry"],
-        "they hold rules against the catalogue, and runbooks against the command line",
+        &["cli", "demo", "model", "telemetry"],
+        "they hold rules against the catalogue, runbooks against the command line, and incidents against the alerts",
     ),
     ("demo", &["model"], "the simulated gateway must not share the code that counts it"),
     ("demo/command", EVERYTHING, "the command runs the daemon beside the simulation"),

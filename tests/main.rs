@@ -16,6 +16,7 @@
 //! | `price_files` | files of prices that cannot be read: old prices stay in force, and the reason is told |
 //! | `real_servers` | the harness itself, on real servers |
 //! | `alerts` | alerts and recorded series, judged by Prometheus's own tools and servers |
+//! | `incidents` | what goes wrong at a gateway makes its alert fire, in real servers, and a healthy one makes none |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
@@ -49,6 +50,9 @@ mod hardship;
 mod hostile;
 #[cfg(test)]
 mod house;
+#[cfg(feature = "e2e")]
+#[cfg(test)]
+mod incidents;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub fn run(args: &BundleArgs, out: &mut impl Write) -> Result<(), BundleError> {
     };
     let settings = Settings {
         selector: Selector::parse(args.selector.as_deref().unwrap_or_default())?,
+        logs: Selector::parse(&args.log_selector)?,
         runbook_base: args.runbook_base.clone(),
         datasource: args.datasource.clone(),
         thresholds,

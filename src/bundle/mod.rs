@@ -9,6 +9,7 @@ mod command;
 mod embedded;
 mod grafana;
 mod kubernetes;
+mod loki;
 mod manifest;
 mod prometheus;
 mod promql;
@@ -23,18 +24,24 @@ use std::path::PathBuf;
 pub use command::run;
 pub use promql::{Selector, SelectorError};
 
-use rules::Rules;
+use loki::Events;
+use rules::{Rules, Thresholds};
 
 /// Where runbooks are found unless somebody says otherwise: their place in the repository.
 pub const RUNBOOK_BASE: &str = "docs/runbooks";
 /// The uid of the data source that Grafana's alerts ask, unless somebody says otherwise.
 pub const DATASOURCE: &str = "prometheus";
 
+/// The streams of Loki that hold our lines from standard output, unless somebody says otherwise.
+pub const LOGS: &str = "namespace=\"openclaw\"";
+
 /// What a bundle is made for.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Goes into every selector of our metrics.
     pub selector: Selector,
+    /// The streams of Loki that hold our lines from standard output; [`LOGS`] if it has no matcher.
+    pub logs: Selector,
     /// What stands before `/<alert>.md` in the link to a runbook.
     pub runbook_base: String,
     /// The uid of Grafana's Prometheus data source.
@@ -49,6 +56,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             selector: Selector::default(),
+            logs: Selector::default(),
             runbook_base: RUNBOOK_BASE.into(),
             datasource: DATASOURCE.into(),
             thresholds: String::new(),
@@ -140,7 +148,9 @@ fn list(paths: &[PathBuf]) -> String {
 /// A threshold is unknown or no number.
 pub fn files(settings: &Settings) -> Result<Vec<BundleFile>, BundleError> {
     let carried = embedded::files()?;
-    let rules = Rules::read(&carried, &settings.thresholds)?;
+    let thresholds = Thresholds::read(&carried, &settings.thresholds)?;
+    let rules = Rules::read(&carried, &thresholds)?;
+    let events = Events::read(&carried, &thresholds)?;
     let mut files = Vec::new();
     let runbook = |alert: &str| format!("{}/{alert}.md", settings.runbook_base.trim_end_matches('/'));
     for (name, groups) in prometheus::files(&rules, &settings.selector, &runbook) {
@@ -150,6 +160,12 @@ pub fn files(settings: &Settings) -> Result<Vec<BundleFile>, BundleError> {
             BundleFile { path: format!("prometheus/{name}.yaml"), text: yaml::document(&groups) }
         });
     }
+    let on_events = yaml::document(&events.rules(&settings.logs, &runbook));
+    files.push(if settings.kubernetes {
+        kubernetes::config_map("loki", "loki_rule", "openclaw-usage.yaml", &on_events)
+    } else {
+        BundleFile { path: "loki/openclaw-usage.yaml".into(), text: on_events }
+    });
     let alerts = grafana::alerts(&rules, settings, &runbook);
     files.push(if settings.kubernetes {
         kubernetes::config_map("alerts", "grafana_alert", "openclaw-usage.yaml", &yaml::document(&alerts))

@@ -46,9 +46,14 @@ pub fn labels(alert: &Alert) -> Node {
 
 /// Returns the annotations of an alert.
 pub fn annotations(alert: &Alert, description: &str, runbook: &dyn Fn(&str) -> String) -> Node {
+    annotated(&alert.summary, description, runbook(&alert.name))
+}
+
+/// Returns annotations as every alert has them.
+pub fn annotated(summary: &str, description: &str, runbook: String) -> Node {
     Node::Map(vec![
-        ("summary", Node::text(&alert.summary)),
+        ("summary", Node::text(summary)),
         ("description", Node::text(description)),
-        ("runbook_url", Node::text(runbook(&alert.name))),
+        ("runbook_url", Node::text(runbook)),
     ])
 }

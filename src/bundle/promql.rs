@@ -114,6 +114,12 @@ impl Selector {
         }
     }
 
+    /// Returns the matchers, separated by commas and without braces.
+    #[must_use]
+    pub fn matchers(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the expression with the matchers in every selector of our metrics.
     #[must_use]
     pub fn add_to(&self, expression: &str) -> String {

@@ -70,28 +70,50 @@ struct Source {
     group: Vec<Group>,
 }
 
-impl Rules {
-    /// Reads them from the files that the program carries, with thresholds that replace the usual ones.
+/// The thresholds by name, as they are written in an expression.
+#[derive(Debug)]
+pub struct Thresholds(BTreeMap<String, String>);
+
+impl Thresholds {
+    /// Reads them from the files that the program carries, with others that replace the usual ones.
     ///
     /// # Errors
     /// A threshold is unknown or no number.
-    pub fn read(carried: &[BundleFile], thresholds: &str) -> Result<Self, BundleError> {
-        let text = |path: &str| {
-            let file = carried.iter().find(|file| file.path == path);
-            file.map(|file| file.text.as_str()).ok_or_else(|| BundleError::Damaged(format!("without {path}")))
-        };
-        let damaged = |error: toml::de::Error| BundleError::Damaged(error.to_string());
-        let usual = toml::from_str(text(THRESHOLDS)?).map_err(damaged)?;
-        let other = toml::from_str(thresholds).map_err(|error| BundleError::Thresholds(Box::new(error)))?;
-        let numbers = numbers(usual, other)?;
-        let mut source: Source = toml::from_str(text(RULES)?).map_err(damaged)?;
+    pub fn read(carried: &[BundleFile], others: &str) -> Result<Self, BundleError> {
+        let usual = toml::from_str(text(carried, THRESHOLDS)?).map_err(damaged)?;
+        let others = toml::from_str(others).map_err(|error| BundleError::Thresholds(Box::new(error)))?;
+        numbers(usual, others).map(Self)
+    }
+
+    /// Returns a text with numbers in place of the names between `@`. An unknown name stays; the tests find it.
+    pub fn fill(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (name, number)| text.replace(&format!("@{name}@"), number))
+    }
+}
+
+pub fn text<'a>(carried: &'a [BundleFile], path: &str) -> Result<&'a str, BundleError> {
+    let file = carried.iter().find(|file| file.path == path);
+    file.map(|file| file.text.as_str()).ok_or_else(|| BundleError::Damaged(format!("without {path}")))
+}
+
+pub fn damaged(error: toml::de::Error) -> BundleError {
+    BundleError::Damaged(error.to_string())
+}
+
+impl Rules {
+    /// Reads them from the files that the program carries, with thresholds filled in.
+    ///
+    /// # Errors
+    /// This program is broken.
+    pub fn read(carried: &[BundleFile], thresholds: &Thresholds) -> Result<Self, BundleError> {
+        let mut source: Source = toml::from_str(text(carried, RULES)?).map_err(damaged)?;
         for group in &mut source.group {
             for record in &mut group.record {
-                record.expr = expression(&record.expr, &numbers);
+                record.expr = expression(&record.expr, thresholds);
             }
             for alert in &mut group.alert {
-                alert.expr = expression(&alert.expr, &numbers);
-                alert.description = filled(&alert.description, &numbers);
+                alert.expr = expression(&alert.expr, thresholds);
+                alert.description = thresholds.fill(&alert.description);
             }
         }
         Ok(Self { groups: source.group })
@@ -143,13 +165,8 @@ fn numbers(usual: toml::Table, other: toml::Table) -> Result<BTreeMap<String, St
         .collect()
 }
 
-fn expression(source: &str, numbers: &BTreeMap<String, String>) -> String {
-    exact(&filled(source.trim_end(), numbers))
-}
-
-/// Returns a text with numbers in place of the names between `@`. An unknown name stays; the tests find it.
-fn filled(text: &str, numbers: &BTreeMap<String, String>) -> String {
-    numbers.iter().fold(text.to_owned(), |text, (name, number)| text.replace(&format!("@{name}@"), number))
+fn expression(source: &str, thresholds: &Thresholds) -> String {
+    exact(&thresholds.fill(source.trim_end()))
 }
 
 /// Returns an expression with PromQL in place of `exact(SERIES, W)`.

@@ -8,6 +8,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   openclaw-usage bundle --out monitoring
       Prometheus: rule_files: [monitoring/prometheus/*.yaml]
+      Loki's ruler: monitoring/loki/*.yaml among its rules
       Grafana without such rules: monitoring/grafana/*.yaml in provisioning/alerting
   openclaw-usage bundle --out monitoring --selector 'cluster=\"prod\"' --runbook-base https://wiki.example.com/runbooks
   openclaw-usage bundle --out manifests --kubernetes && kubectl apply -n monitoring -f manifests/kubernetes
@@ -26,6 +27,9 @@ pub struct BundleArgs {
     /// Label matchers for every selector of our metrics, as in 'cluster=\"prod\"'
     #[arg(long, value_name = "MATCHERS")]
     pub selector: Option<String>,
+    /// Label matchers of the streams in which Loki keeps this program's standard output
+    #[arg(long, value_name = "MATCHERS", default_value = "namespace=\"openclaw\"")]
+    pub log_selector: String,
     /// What stands before the runbooks' names in the alerts' links
     #[arg(long, value_name = "URL", default_value = "docs/runbooks")]
     pub runbook_base: String,

@@ -39,14 +39,35 @@ const ROWS: [Row; 20] = [
     ("backup-audit", Some("ops"), Profile::Plain, 30_000, None),
 ];
 
+/// How many times rarer than the rows say the jobs of a healthy gateway run: every 2 to 30 min, which costs about two
+/// dollars an hour.
+pub(super) const HEALTHY_PACE: i64 = 60;
+
 /// Returns the first `count` jobs; beyond twenty the rows repeat with a number behind the name.
 pub(super) fn jobs(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
+    of(rng, &ROWS, count, start)
+}
+
+/// Returns `count` jobs that nothing is wrong with, at the pace of a healthy gateway.
+pub(super) fn healthy(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
+    let succeeds = |profile| !matches!(profile, Profile::Fail | Profile::BadKey | Profile::Slow);
+    let rows = ROWS.into_iter().filter(|(_, _, profile, _, webhook)| {
+        succeeds(*profile) && webhook.is_none_or(|url| url.contains("/ok"))
+    });
+    let slower =
+        |(name, agent, profile, every_ms, webhook)| (name, agent, profile, every_ms * HEALTHY_PACE, webhook);
+    of(rng, &rows.map(slower).collect::<Vec<_>>(), count, start)
+}
+
+fn of(rng: &mut Rng, rows: &[Row], count: usize, start: i64) -> Vec<Job> {
     (0..count)
         .map(|i| {
-            let (name, agent, profile, every_ms, webhook) = ROWS[i % ROWS.len()];
-            let round = i / ROWS.len();
+            let (name, agent, profile, every_ms, webhook) = rows[i % rows.len()];
+            let round = i / rows.len();
             let name = if round == 0 { name.to_owned() } else { format!("{name}-{}", round + 1) };
-            let schedule = if profile == Profile::Cache && webhook.is_none() {
+            // An expression of seconds cannot say more than a minute.
+            let expressible = profile == Profile::Cache && webhook.is_none() && every_ms < 60_000;
+            let schedule = if expressible {
                 let expr = format!("*/{} * * * * *", every_ms / 1000);
                 Schedule::Cron { expr, tz: Some("UTC"), stagger_ms: Some(0), step_ms: every_ms, phase_ms: 0 }
             } else {
@@ -61,14 +82,14 @@ pub(super) fn jobs(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
         .collect()
 }
 
-/// Returns a job that came after the start: a recurring one, or a one-shot due soon.
-pub(super) fn passing(rng: &mut Rng, number: u32, now: i64) -> Job {
+/// Returns a job that came after the start: a recurring one, or a one-shot due soon. With a pace of 2, half as often.
+pub(super) fn passing(rng: &mut Rng, number: u32, now: i64, pace: i64) -> Job {
     let profile = *rng.choice(&[Profile::Plain, Profile::Cache, Profile::Tools]).unwrap_or(&Profile::Plain);
     let mut job = if rng.bool() {
         let schedule = Schedule::at(now + rng.i64(500..3_000));
         new(rng, format!("one-shot-{number}"), profile, schedule, now)
     } else {
-        let schedule = Schedule::Every { every_ms: rng.i64(2..10) * 1_000, anchor_ms: now };
+        let schedule = Schedule::Every { every_ms: rng.i64(2..10) * 1_000 * pace, anchor_ms: now };
         new(rng, format!("added-{number}"), profile, schedule, now)
     };
     job.passing = true;
@@ -131,6 +152,7 @@ fn new(rng: &mut Rng, name: String, profile: Profile, schedule: Schedule, now: i
         last_run_at: i64::MIN,
         first_run_at: now,
         passing: false,
+        held: false,
         dirty: true,
     }
 }

@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Error, Finished, Gateway, Generation, Options, Store};
-use crate::cli::{DemoArgs, DemoGeneration};
+use super::{Error, Finished, Gateway, Generation, Incident, Options, Store};
+use crate::cli::{DemoArgs, DemoGeneration, DemoIncident};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, Environment, Overrides};
 use crate::ledger::{LedgerError, LedgerReader};
@@ -28,6 +28,8 @@ const STEP: Duration = Duration::from_millis(20);
 const LINE: Duration = Duration::from_secs(2);
 /// How long what was written last may take until it is counted, before a difference is called one.
 const SETTLE: Duration = Duration::from_secs(5);
+/// When the first thing happens to the gateway, if the demo has no end.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// Why the demo could not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub enum DemoError {
     /// No temporary directory.
     #[error("cannot make a temporary directory: {0}; set TMPDIR to one that can be written")]
     Directory(io::Error),
+    /// The scripts of both exclude each other.
+    #[error("an incident cannot happen during an upgrade; give --incident with another --generation")]
+    IncidentAndUpgrade,
     /// The simulated gateway failed.
     #[error(transparent)]
     Gateway(#[from] Error),
@@ -59,7 +64,8 @@ impl DemoError {
     /// Returns whether the user's input is at fault: then the exit status is 64.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_)) || matches!(self, Self::Serve(error) if error.is_usage())
+        matches!(self, Self::Config(_) | Self::IncidentAndUpgrade)
+            || matches!(self, Self::Serve(error) if error.is_usage())
     }
 }
 
@@ -75,16 +81,21 @@ struct Count {
 /// # Errors
 /// See [`DemoError`].
 pub async fn run(args: &DemoArgs, clock: &Clock) -> Result<bool, DemoError> {
+    if args.incident.is_some() && args.generation == DemoGeneration::Upgrade {
+        return Err(DemoError::IncidentAndUpgrade);
+    }
     let mut signals = Signals::new().map_err(ServeError::Signal)?;
     let directory =
         tempfile::Builder::new().prefix("openclaw-usage-demo-").tempdir().map_err(DemoError::Directory)?;
     let root = if args.keep_dir { directory.keep() } else { directory.path().to_path_buf() };
     let start = clock.now();
     let jobs = usize::from(args.jobs);
-    let options =
-        Options { seed: args.seed, jobs, generation: first(args.generation), start, ..Options::default() };
+    let usual = if args.incident.is_some() { Options::healthy() } else { Options::default() };
+    let options = Options { seed: args.seed, jobs, generation: first(args.generation), start, ..usual };
     let mut gateway = Gateway::new(&root.join("state"), options)?;
-    gateway.prefill_for_demo()?;
+    if args.incident.is_none() {
+        gateway.prefill_for_demo()?;
+    }
     let ledger = root.join("ledger.sqlite");
     let running = serve::start(&config(args, &root, &ledger)?, clock).await?;
     let mut demo = Demo { gateway, address: running.address, started: Instant::now(), prunes: 0 };
@@ -114,12 +125,30 @@ const fn first(generation: DemoGeneration) -> Generation {
     }
 }
 
+/// Returns when the first thing happens to the gateway.
+fn third(args: &DemoArgs) -> Duration {
+    args.duration_ms.map_or(FIRST, |ms| Duration::from_millis(ms / 3))
+}
+
+/// Returns what goes wrong, and how long after the start.
+fn incident(args: &DemoArgs) -> Option<(Duration, Incident)> {
+    let incident = match args.incident? {
+        DemoIncident::None => return None,
+        DemoIncident::Missed => Incident::Missed,
+        DemoIncident::Failing => Incident::Failing,
+        DemoIncident::Burn => Incident::Burn,
+        DemoIncident::Webhook => Incident::Webhook,
+        DemoIncident::Vanished => Incident::Vanished,
+    };
+    Some((third(args), incident))
+}
+
 /// Returns what the gateway becomes meanwhile, and how long after the start.
 fn upgrades(args: &DemoArgs) -> Vec<(Duration, Generation)> {
     if args.generation != DemoGeneration::Upgrade {
         return Vec::new();
     }
-    let third = args.duration_ms.map_or(Duration::from_secs(10), |ms| Duration::from_millis(ms / 3));
+    let third = third(args);
     vec![(third, Generation::V2026_6_11), (third * 2, Generation::V2026_9_6)]
 }
 
@@ -144,6 +173,7 @@ fn config(
         gateway: Some("demo".into()),
         listen: Some(args.listen.to_string()),
         otlp_endpoints: args.otlp_endpoints.clone(),
+        events: args.events.clone(),
         ..Overrides::default()
     };
     // Whatever the user's environment says about a real gateway is not meant for this one.
@@ -173,9 +203,16 @@ impl Demo {
         for (after, to) in upgrades(args) {
             writeln!(out, "upgrade          to {} after {:.1} s", to.version(), after.as_secs_f64())?;
         }
+        if let Some((after, incident)) = incident(args) {
+            let (word, after) = (incident.as_str(), after.as_secs_f64());
+            writeln!(out, "incident         {word} after {after:.1} s; it is for {}", incident.alert())?;
+        }
         writeln!(out, "state directory  {}", root.join("state").display())?;
         for endpoint in &args.otlp_endpoints {
             writeln!(out, "pushing to       {endpoint}")?;
+        }
+        for sink in &args.events {
+            writeln!(out, "events to        {sink}")?;
         }
         writeln!(out, "\n  time   billed by the provider       counted                      difference")?;
         writeln!(out, "            runs  in+out tokens       runs  in+out tokens     runs     tokens")?;
@@ -198,6 +235,7 @@ impl Demo {
         tokio::pin!(over, interrupted);
         let begun = Instant::now();
         let mut upgrades = upgrades(args).into_iter().peekable();
+        let mut incident = incident(args);
         let (mut steps, mut lines) = (interval(STEP), interval(LINE));
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         lines.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -221,6 +259,9 @@ impl Demo {
                             self.note(&finished);
                         }
                     }
+                    if let Some((_, what)) = incident.take_if(|(after, _)| self.started.elapsed() >= *after) {
+                        self.suffer(what, now).await?;
+                    }
                 }
             }
         }
@@ -241,6 +282,19 @@ impl Demo {
         self.note(&finished);
         let mut out = io::stdout().lock();
         writeln!(out, "        upgraded to {}", history(to))?;
+        Ok(out.flush()?)
+    }
+
+    /// Lets something go wrong, and says so.
+    async fn suffer(&mut self, incident: Incident, now: UnixMs) -> Result<(), DemoError> {
+        // What vanishes unread, nobody could count.
+        self.settled(SETTLE).await?;
+        let job = self.gateway.suffer(incident, now)?;
+        let job = job.and_then(|id| self.gateway.jobs().iter().find(|job| job.id == id));
+        // The demo's own jobs; only the first ones are chosen, whose names are harmless.
+        let who = job.map_or_else(String::new, |job| format!("{} ", job.name));
+        let mut out = io::stdout().lock();
+        writeln!(out, "        {who}{}", incident.what())?;
         Ok(out.flush()?)
     }
 

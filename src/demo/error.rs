@@ -80,6 +80,14 @@ pub enum Error {
         /// The id that was given.
         job_id: String,
     },
+    /// No job is there that the incident could happen to.
+    #[error(
+        "simulated gateway: cannot let {incident} happen: no recurring job is idle; start it with more jobs (--jobs)"
+    )]
+    NoJob {
+        /// The incident's word.
+        incident: &'static str,
+    },
     /// A length for lines is too small to hold a record.
     #[error(
         "simulated gateway: cannot write lines of {asked} bytes: a record needs {needed}; ask for longer lines"

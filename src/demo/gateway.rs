@@ -38,6 +38,8 @@ pub struct Options {
     pub failure_percent: u8,
     /// Whether jobs come, go and are renamed meanwhile.
     pub churn: bool,
+    /// Whether nothing is wrong with the first jobs, which then run every 2 to 30 min.
+    pub healthy: bool,
     /// Whether to remember the key of every record ever written; costs memory for as long as it runs.
     pub remember_runs: bool,
 }
@@ -53,8 +55,22 @@ impl Default for Options {
             keep_lines: KEEP_LINES,
             failure_percent: 4,
             churn: true,
+            healthy: false,
             remember_runs: false,
         }
+    }
+}
+
+impl Options {
+    /// Returns those of a gateway at which nothing is wrong but one run of 100 that fails.
+    #[must_use]
+    pub fn healthy() -> Self {
+        Self { healthy: true, failure_percent: 1, ..Self::default() }
+    }
+
+    /// Returns how many times longer than usual it is between two runs and two changes.
+    pub(super) const fn pace(&self) -> i64 {
+        if self.healthy { catalogue::HEALTHY_PACE } else { 1 }
     }
 }
 
@@ -136,11 +152,12 @@ impl Gateway {
         let configurable = custom && generation.is_late() && generation.store() != Store::TaskRuns;
         write_config(dir, configurable.then_some((max_bytes, keep_lines)))?;
         let store = JobStore::new(dir, generation, Rng::with_seed(options.seed));
-        let mut jobs = catalogue::jobs(&mut rng, options.jobs, start);
+        let first = if options.healthy { catalogue::healthy } else { catalogue::jobs };
+        let mut jobs = first(&mut rng, options.jobs, start);
         if generation.store() == Store::TaskRuns {
             jobs.extend(catalogue::system(&mut rng, start));
         }
-        let churn_at = options.churn.then(|| start + rng.i64(CHURN_MS / 2..CHURN_MS * 2));
+        let churn_at = options.churn.then(|| start + rng.i64(CHURN_MS / 2..CHURN_MS * 2) * options.pace());
         let plan = Plan::new(start, churn_at);
         let (bill, runs, state_dir) = (Bill::default(), BTreeMap::new(), dir.to_path_buf());
         let (database, shelf, added) = (None, Vec::new(), 0);

@@ -142,6 +142,8 @@ pub struct Job {
     pub(super) first_run_at: i64,
     /// Came after the start and may be removed again.
     pub(super) passing: bool,
+    /// Due, and yet not run by the scheduler.
+    pub(super) held: bool,
     pub(super) state: JobState,
     /// Changed since the list was last written.
     pub(super) dirty: bool,
@@ -161,6 +163,6 @@ impl Job {
 
     /// Returns when the scheduler will start it, if it will.
     pub(super) fn due_at(&self) -> Option<i64> {
-        if self.enabled && !self.is_running() { self.state.next_run_at_ms } else { None }
+        if self.enabled && !self.held && !self.is_running() { self.state.next_run_at_ms } else { None }
     }
 }

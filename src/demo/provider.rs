@@ -21,6 +21,8 @@ pub(super) enum Profile {
     Silent,
     /// One call with a summary of so many bytes.
     Long(usize),
+    /// Twenty calls with a long prompt each: an agent that does not find its end.
+    Runaway,
     /// HTTP 500.
     Fail,
     /// HTTP 401.
@@ -53,7 +55,7 @@ impl Profile {
     /// Returns provider and model.
     pub(super) const fn model(self) -> (&'static str, &'static str) {
         match self {
-            Self::Plain | Self::Event | Self::Heartbeat => ("sim", "sim-ok"),
+            Self::Plain | Self::Runaway | Self::Event | Self::Heartbeat => ("sim", "sim-ok"),
             Self::Cache => ("sim", "sim-cache"),
             Self::Tools => ("sim", "sim-tools"),
             Self::Claude => ("simant", "sim-claude"),
@@ -136,6 +138,10 @@ fn answer(rng: &mut Rng, profile: Profile, k: u64) -> (String, Vec<Tokens>) {
             format!("Tool report call-{k}: done after 1 tool call(s)."),
             vec![call(1500 + k, 25, 300, 0), call(500 + k, 40, 1500, 0)],
         ),
+        Profile::Runaway => {
+            let calls = (0..20).map(|_| call(100_000 + k, 900, 0, 0)).collect();
+            (format!("Research call-{k}: looked again and again."), calls)
+        }
         Profile::Claude => (format!("Draft call-{k} is ready."), vec![call(700 + k, 50, 3000, 2000)]),
         Profile::Silent => (String::new(), vec![call(900 + k, 3, 0, 0)]),
         Profile::Long(bytes) => {

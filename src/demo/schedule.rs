@@ -104,7 +104,8 @@ impl Gateway {
 
     /// Adds a job, removes one (its log stays) or renames one.
     fn churn(&mut self, at: i64) -> Result<(), Error> {
-        self.plan.churn_at = Some(at + self.rng.i64(CHURN_MS / 2..CHURN_MS * 2));
+        let pace = self.options.pace();
+        self.plan.churn_at = Some(at + self.rng.i64(CHURN_MS / 2..CHURN_MS * 2) * pace);
         let idle = |j: &Job| j.passing && !j.is_running() && (!j.is_one_shot() || !j.enabled);
         let removable = self.jobs.iter().position(idle);
         let passing = self.jobs.iter().filter(|j| j.passing).count();
@@ -122,7 +123,7 @@ impl Gateway {
             }
             _ if passing < MAX_PASSING => {
                 self.added += 1;
-                let job = catalogue::passing(&mut self.rng, self.added, at);
+                let job = catalogue::passing(&mut self.rng, self.added, at, pace);
                 self.jobs.push(job);
             }
             (_, Some(index)) => {

@@ -13,6 +13,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 mod databases;
+mod incidents;
 mod upgrades;
 
 const START: i64 = 1_771_300_800_000;

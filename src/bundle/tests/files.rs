@@ -25,6 +25,7 @@ fn a_bundle_has_rules_alerts_and_runbooks() {
         "prometheus/alerts.yaml",
         "prometheus/recording.yaml",
         "grafana/openclaw-usage.yaml",
+        "loki/openclaw-usage.yaml",
         "runbooks/OpenClawJobFailing.md",
         "dashboards/openclaw-cron-job.json",
     ] {
@@ -34,6 +35,7 @@ fn a_bundle_has_rules_alerts_and_runbooks() {
         "kubernetes/prometheusrule-openclaw-usage-alerts.yaml",
         "kubernetes/prometheusrule-openclaw-usage-recording.yaml",
         "kubernetes/configmap-openclaw-usage-alerts.yaml",
+        "kubernetes/configmap-openclaw-usage-loki.yaml",
         "kubernetes/configmap-openclaw-cron-job.yaml",
         "runbooks/OpenClawJobFailing.md",
     ] {

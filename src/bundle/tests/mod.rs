@@ -17,10 +17,12 @@ fn committed_files_are_those_of_a_bundle() {
     let files = files(&Settings::default()).unwrap();
     let rendered: Vec<&BundleFile> = files
         .iter()
-        .filter(|file| ["prometheus/", "grafana/"].iter().any(|folder| file.path.starts_with(folder)))
+        .filter(|file| {
+            ["prometheus/", "grafana/", "loki/"].iter().any(|folder| file.path.starts_with(folder))
+        })
         .collect();
-    assert!(rendered.len() >= 3, "{}", rendered.len());
-    for folder in ["prometheus", "grafana"] {
+    assert!(rendered.len() >= 4, "{}", rendered.len());
+    for folder in ["prometheus", "grafana", "loki"] {
         for entry in std::fs::read_dir(repository().join("alerts").join(folder)).into_iter().flatten() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = format!("{folder}/{name}");
@@ -43,5 +45,6 @@ fn committed_files_are_those_of_a_bundle() {
 }
 
 mod files;
+mod loki;
 mod rules;
 mod runbooks;

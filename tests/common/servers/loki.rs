@@ -27,6 +27,7 @@ pub struct Line {
 /// A single Loki with its own data and port, both of which it keeps over restarts.
 pub struct Loki {
     folder: TempDir,
+    ruler: String,
     address: SocketAddr,
     starts: u32,
     process: Option<Process>,
@@ -35,8 +36,22 @@ pub struct Loki {
 impl Loki {
     /// With no data. Returns when it is ready.
     pub fn start() -> Self {
+        Self::start_in(TempDir::new().expect("a temporary directory"), String::new())
+    }
+
+    /// With a ruler that evaluates this file and tells that Alertmanager.
+    pub fn start_with_rules(rules: &str, alertmanager: SocketAddr) -> Self {
         let folder = TempDir::new().expect("a temporary directory");
-        let mut loki = Self { folder, address: SocketAddr::new(own_address(), 0), starts: 0, process: None };
+        // Where a Loki without tenants looks for them.
+        let tenant = folder.path().join("rules/fake");
+        fs::create_dir_all(&tenant).expect("a folder for rules");
+        fs::write(tenant.join("rules.yaml"), rules).expect("write rules");
+        Self::start_in(folder, ruler(alertmanager))
+    }
+
+    fn start_in(folder: TempDir, ruler: String) -> Self {
+        let mut loki =
+            Self { folder, ruler, address: SocketAddr::new(own_address(), 0), starts: 0, process: None };
         loki.launch();
         loki
     }
@@ -59,7 +74,8 @@ impl Loki {
         let free = TcpListener::bind((self.address.ip(), 0)).expect("a free port on loopback");
         let grpc = free.local_addr().expect("the address of a listener");
         drop(free);
-        fs::write(self.folder.path().join("loki.yaml"), config(self.address, grpc)).expect("write loki.yaml");
+        let text = config(self.address, grpc) + &self.ruler;
+        fs::write(self.folder.path().join("loki.yaml"), text).expect("write loki.yaml");
         let mut command = Command::new(programs("loki").join("loki"));
         command.current_dir(self.folder.path()).arg("-config.file=loki.yaml");
         let log = self.folder.path().join(format!("log.{}", self.starts));
@@ -70,6 +86,26 @@ impl Loki {
         });
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Lines of somebody's standard output, as what collects them from a pod pushes them: with the labels of the pod.
+    pub fn push(&self, labels: &[(&str, &str)], lines: &[(u64, String)]) {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        let values: Vec<_> = lines.iter().map(|(at_ns, line)| [at_ns.to_string(), line.clone()]).collect();
+        let body = serde_json::json!({ "streams": [{ "stream": labels, "values": values }] }).to_string();
+        let target = "/loki/api/v1/push";
+        let response = http::post(self.address, target, "application/json", body.as_bytes())
+            .unwrap_or_else(|error| panic!("POST {target} of {}: {error}", self.address));
+        assert_eq!(response.status, 204, "POST {target}: {}", response.text());
+    }
+
+    /// Name, state and health of every alert that its ruler evaluates.
+    pub fn alerts(&self) -> Vec<[String; 3]> {
+        let data = self.api("/prometheus/api/v1/rules");
+        let groups = data["groups"].as_array().expect("a list of groups").iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().expect("a list of rules"));
+        let word = |value: &Value| value.as_str().expect("a word").to_owned();
+        rules.map(|rule| ["name", "state", "health"].map(|key| word(&rule[key]))).collect()
     }
 
     /// What a sink of events is given; it adds `/v1/logs`.
@@ -149,6 +185,21 @@ ingester: {{lifecycler: {{min_ready_duration: 0s, final_sleep: 0s}}}}
 frontend: {{scheduler_dns_lookup_period: 100ms}}
 frontend_worker: {{dns_lookup_duration: 100ms}}
 analytics: {{reporting_enabled: false}}
+"#
+    )
+}
+
+fn ruler(alertmanager: SocketAddr) -> String {
+    format!(
+        r#"
+ruler:
+  alertmanager_url: http://{alertmanager}
+  evaluation_interval: 1s
+  poll_interval: 1s
+  enable_api: true
+  rule_path: ./rule-tmp
+  storage: {{type: local, local: {{directory: ./rules}}}}
+  ring: {{kvstore: {{store: inmemory}}}}
 "#
     )
 }

@@ -1,7 +1,9 @@
 //! Real servers, built by `tests/servers/build.sh` and run on loopback in temporary directories.
 
+mod alertmanager;
 mod collector;
 mod loki;
+mod lokitool;
 mod prometheus;
 mod promtool;
 
@@ -12,8 +14,10 @@ use std::process::{Command, Stdio, id};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub use alertmanager::Alertmanager;
 pub use collector::Collector;
 pub use loki::Loki;
+pub use lokitool::lokitool;
 pub use prometheus::{Prometheus, Version};
 pub use promtool::{promtool, promtool_check_metrics, promtool_create_blocks};
 

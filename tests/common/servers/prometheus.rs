@@ -196,7 +196,7 @@ fn sample(sample: &Value) -> Sample {
 }
 
 /// The address in the whole line `… msg="Listening on" … address=127.0.0.1:40001 …`.
-fn listening_on(log: &str) -> Option<SocketAddr> {
+pub(super) fn listening_on(log: &str) -> Option<SocketAddr> {
     let (_, rest) = log.split_once(r#"msg="Listening on""#)?;
     let (line, _) = rest.split_once('\n')?;
     let (_, address) = line.split_once(" address=")?;
