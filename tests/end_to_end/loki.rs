@@ -38,14 +38,21 @@ fn kill_9_neither_loses_nor_repeats_an_event() {
     let loki = Loki::start();
     let (sandbox, mut rng) = (Sandbox::new(), fastrand::Rng::with_seed(81));
     let mut simulation = Simulation::new(&sandbox.state_dir(), 81, now().plus(-600_000), true);
-    let (mut sent, mut stored) = (0.0, 0);
-    for _ in 0..15 {
+    let mut stored = 0;
+    for round in 0..15 {
         let daemon = sandbox.serve(&["--events", &loki.otlp_endpoint()]);
         for _ in 0..rng.u32(0..12) {
             simulation.pass(rng.i64(50..800));
             for _ in 0..rng.u32(0..12) {
-                sent += daemon.scrape().sum("openclaw_usage_events_attempts_total", &[]).min(1.0);
+                daemon.scrape();
             }
+        }
+        if round == 7 {
+            // At least once right behind a request.
+            until("a request to Loki", || {
+                let attempts = daemon.scrape().sum("openclaw_usage_events_attempts_total", &[]);
+                (attempts > 0.0).then_some(())
+            });
         }
         daemon.kill();
         let is = counted(&loki);
@@ -61,7 +68,7 @@ fn kill_9_neither_loses_nor_repeats_an_event() {
     let samples = daemon.scrape();
     assert_eq!(samples.sum("openclaw_usage_events_dropped_total", &[]), 0.0);
     daemon.terminate();
-    assert!(simulation.truth().runs > 50 && sent > 0.0, "{:?}", simulation.truth());
+    assert!(simulation.truth().runs > 20, "{:?}", simulation.truth());
 }
 
 #[test]
