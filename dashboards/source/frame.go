@@ -25,7 +25,7 @@ func frame(uid, title, description, from string) *dashboard.DashboardBuilder {
 		Link(dashboard.NewDashboardLinkBuilder("OpenClaw").Type(dashboard.DashboardLinkTypeDashboards).
 			Tags([]string{tag}).AsDropdown(true).IncludeVars(true).KeepTime(true)).
 		WithVariable(dataSource(metricsSource)).
-		WithVariable(labelValues("job", "Exporter", "openclaw_usage_build_info", "job").Current(chosen("openclaw-usage"))).
+		WithVariable(labelValues("job", "Exporter", "openclaw_usage_build_info", "job").AllValue("").Current(chosen("openclaw-usage"))).
 		WithVariable(labelValues("instance", "Gateway", `openclaw_usage_build_info{job=~"$job"}`, "instance"))
 }
 
