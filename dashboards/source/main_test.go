@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,5 +75,42 @@ func TestTheFormForGrafanaComAsksForItsSources(t *testing.T) {
 		if err != nil || !bytes.Contains(text, []byte(`"__inputs"`)) || !bytes.Contains(text, []byte(`"__requires"`)) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A Grafana that answers as its API is described: with the committed dashboards, and with a row for each query that has nothing
+// left to fill in but what Grafana itself does.
+func TestARunningGrafanaIsAsked(t *testing.T) {
+	files, asked := committed(t), 0
+	api := http.NewServeMux()
+	api.HandleFunc("GET /api/search", func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(`[{"uid":"openclaw-usage-cost"},{"uid":"openclaw-application-metrics"},{"uid":"openclaw-cron-job"}]`))
+	})
+	api.HandleFunc("GET /api/dashboards/uid/{uid}", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte(`{"dashboard":` + string(files[r.PathValue("uid")+".json"]) + `}`))
+	})
+	api.HandleFunc("GET /api/datasources", func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(`[{"uid":"p","type":"prometheus"},{"uid":"l","type":"loki"}]`))
+	})
+	api.HandleFunc("POST /api/ds/query", func(w http.ResponseWriter, r *http.Request) {
+		var body bytes.Buffer
+		body.ReadFrom(r.Body)
+		for _, variable := range []string{"$job", "$instance", "$agent", "$model", "$cron_job", "$source", "$group_by", "_datasource}"} {
+			if strings.Contains(strings.ReplaceAll(body.String(), "{{$group_by}}", ""), variable) {
+				t.Errorf("%s is left over in %s", variable, body.String())
+			}
+		}
+		asked++
+		w.Write([]byte(`{"results":{"A":{"frames":[{"data":{"values":[[1],[2]]}}]}}}`))
+	})
+	server := httptest.NewServer(api)
+	defer server.Close()
+	var said bytes.Buffer
+	err := checkLive(server.URL, &said)
+	if err == nil || !strings.Contains(err.Error(), "openclaw-usage-exporter is not there") {
+		t.Errorf("a missing dashboard: %v", err)
+	}
+	if lines := strings.Count(said.String(), ": 1\n"); lines != asked || asked < 40 {
+		t.Errorf("%d of %d queries: %s", lines, asked, said.String())
 	}
 }
