@@ -15,8 +15,9 @@ const (
 	tag            = "openclaw"
 )
 
-// everything is what a variable stands for when all of its values are chosen; also series without the label.
-const everything = ".*"
+// everything is what a variable stands for when all of its values are chosen; also series without the label, and values with
+// a line break, which Prometheus 2 does not match with a plain dot.
+const everything = "(?s:.*)"
 
 // frame is what all dashboards share: the head, the way to the others, the data sources and whose series are shown.
 func frame(uid, title, description, from string) *dashboard.DashboardBuilder {

@@ -129,7 +129,7 @@ func (g grafana) query(target map[string]any, sources map[string]string) (int, e
 	}
 	expression, _ := target["expr"].(string)
 	for _, name := range []string{"job", "instance", "agent", "model"} {
-		expression = strings.ReplaceAll(expression, `=~"$`+name+`"`, `=~".*"`)
+		expression = strings.ReplaceAll(expression, `=~"$`+name+`"`, `=~"`+everything+`"`)
 	}
 	expression = strings.NewReplacer(`="$cron_job"`, `=~".+"`, `=~"$cron_job"`, `=~".*"`, `=~"$source"`, `=~".*openclaw-usage.*"`,
 		"$group_by", "openclaw_job_name").Replace(expression)

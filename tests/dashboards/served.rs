@@ -141,6 +141,14 @@ fn ask(query: &Query, filling: &Filling, server: &Prometheus, loki: &Loki) -> us
 /// Figures of panels beside those of the ledger's report.
 fn figures(world: &mut World) {
     world.settle();
+    // What sessions tell may come after the runs.
+    for (name, server) in &world.servers[..2] {
+        until(&format!("the ledger's dollars in the Prometheus that is {name}"), || {
+            let stored = server.query("sum(openclaw_cost_usd_total)", Some(now_ms()));
+            let told = report(world, &[])["totals"]["cost_usd"].as_f64().expect("dollars");
+            stored.first().is_some_and(|(_, sum)| (*sum - told).abs() < EXACT).then_some(())
+        });
+    }
     world.stop();
     let totals = &report(world, &[])["totals"].clone();
     let by_job = report(world, &["--by", "job"]);
@@ -148,7 +156,7 @@ fn figures(world: &mut World) {
     let of = |uid: &str| all.iter().find(|dashboard| dashboard.uid == uid).expect("a dashboard");
     let (usage, cron) = (of("openclaw-usage-cost"), of("openclaw-cron-job"));
     println!("panel: Prometheus, report");
-    for (name, server) in &world.servers[..1] {
+    for (name, server) in &world.servers[..2] {
         let whole = filling(usage, server);
         let compare = |place: &str, shown: f64, told: &Value| {
             let told = told.as_f64().expect("a number");
