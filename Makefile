@@ -6,13 +6,14 @@ duckdb_version := 1.4.1
 duckdb := $(cache)/tools/duckdb-$(duckdb_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb lint deny bench demo
+.PHONY: help test servers duckdb lint deny bench demo dashboards-check
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make test     every test, also those against real servers (needs Go and Python 3; the servers are built once, some minutes)'
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
+	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make demo     a simulated gateway and the daemon on it'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
@@ -50,3 +51,8 @@ bench:
 
 demo:
 	cargo run --release -- demo
+
+# Against any running Grafana that has the dashboards; a token goes into GRAFANA_TOKEN.
+dashboards-check:
+	@test -n '$(GRAFANA_URL)' || { echo 'make dashboards-check: give GRAFANA_URL=http://HOST:3000' >&2; exit 64; }
+	cd dashboards/source && go run . --grafana '$(GRAFANA_URL)'

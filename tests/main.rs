@@ -17,6 +17,7 @@
 //! | `real_servers` | the harness itself, on real servers |
 //! | `alerts` | alerts and recorded series, judged by Prometheus's own tools and servers |
 //! | `incidents` | what goes wrong at a gateway makes its alert fire, in real servers, and a healthy one makes none |
+//! | `dashboards` | what each dashboard asks is answered by real servers and says what the ledger says; its file is the generator's |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
@@ -33,6 +34,8 @@ mod alerts;
 mod check;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod dashboards;
 #[cfg(test)]
 mod databases;
 #[cfg(test)]

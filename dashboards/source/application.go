@@ -72,11 +72,11 @@ func cronJobs(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	number := sum(exactly(selector("openclaw_run_duration_ms_milliseconds_count", ours), perBar), "openclaw_job_name")
 	return builder.WithRow(row("Cron Jobs")).
 		WithPanel(counts("Cron execution status (events)", "Finished runs by status, counted from events in Loki.", count, needsEvents).
-			WithTarget(events(perStatus(stream+` | openclaw_event="openclaw.cron.run"`, "openclaw_status"), "{{openclaw_status}}"))).
+			WithTarget(events(perStatus(stream+` | event_name="openclaw.cron.run"`, "openclaw_status"), "{{openclaw_status}}"))).
 		WithPanel(counts("Webhook delivery status (events)", "Webhooks that failed, were blocked or are tried again, counted from events in Loki.", count, "no failed delivery").
-			WithTarget(events(perStatus(stream+` | openclaw_event=~"openclaw.cron.webhook.*"`, "openclaw_event"), "{{openclaw_event}}"))).
+			WithTarget(events(perStatus(stream+` | event_name=~"openclaw.cron.webhook.*"`, "event_name"), "{{event_name}}"))).
 		WithPanel(counts("Run duration per job (events)", "Longest run of each job per interval, from events in Loki.", ms, needsEvents).
-			WithTarget(events("max by (openclaw_job_name) (max_over_time("+stream+` | openclaw_event="openclaw.cron.run" | unwrap openclaw_duration_ms [$__auto]))`, "{{openclaw_job_name}}"))).
+			WithTarget(events("max by (openclaw_job_name) (max_over_time("+stream+` | event_name="openclaw.cron.run" | unwrap openclaw_run_duration_ms [$__auto]))`, "{{openclaw_job_name}}"))).
 		WithPanel(bars("Cron execution status", "The same from Prometheus, for clusters without Loki.", count, 8).Decimals(0).
 			WithTarget(over(sum(exactly(finished, perBar), "openclaw_status")+" > 0", "{{openclaw_status}}"))).
 		WithPanel(bars("Webhook delivery status", "What became of webhooks, as far as the gateway's version lets it be known. Before 2026.8.1 an answer of 500 is a success to it.", count, 8).Decimals(0).
@@ -117,8 +117,8 @@ func sessions(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 			WithTarget(over("60 * "+sum("rate("+states+"[$__rate_interval])", "openclaw_state"), "{{openclaw_state}}")))
 }
 
-// plugin is whoever sends families that this exporter does not know.
-const plugin = `instance=~"$instance|.*"`
+// plugin is whoever sends families that this exporter does not know: OpenClaw's own plugin, whose series carry no instance.
+const plugin = `job=~".+"`
 
 func ofPlugin(title, description, unit string) *timeseries.PanelBuilder {
 	return graph(title, description, unit, 8).NoValue(needsPlugin)

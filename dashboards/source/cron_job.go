@@ -17,8 +17,8 @@ func cronJob() *dashboard.DashboardBuilder {
 	return history(builder)
 }
 
-// ofJob chooses the one job; agent and model are not variables here.
-const ofJob = ours + `, openclaw_job_name=~"$cron_job"`
+// ofJob chooses the one job by its exact name: Grafana does not escape a single value for a regular expression.
+const ofJob = ours + `, openclaw_job_name="$cron_job"`
 
 func standing(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	ran, fine := selector("openclaw_cron_runs_total", ofJob), selector("openclaw_cron_runs_total", ofJob, `openclaw_status="ok"`)
@@ -63,5 +63,5 @@ func history(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 		WithPanel(bars("Webhook outcomes", "What became of this job's webhooks, as far as the gateway's version lets it be known.", count, 8).Decimals(0).NoValue("no delivery").
 			WithTarget(over(by("openclaw_cron_webhook_deliveries_total", "openclaw_outcome"), "{{openclaw_outcome}}"))).
 		WithPanel(lines("Events", "What this exporter tells of the job: a line per run and per warning of the scheduler.", 24).NoValue(needsEvents).
-			WithTarget(events(stream+` | openclaw_job_name=~"$cron_job"`, "")))
+			WithTarget(events(stream+` | openclaw_job_name="$cron_job"`, "")))
 }

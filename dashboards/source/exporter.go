@@ -45,7 +45,7 @@ func delivery(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 			WithTarget(over("sum("+of("openclaw_usage_series")+")", "held")).
 			WithTarget(over("sum("+of("openclaw_usage_series_idle")+")", "idle")).
 			WithTarget(over("sum("+of("openclaw_usage_export_dropped_series")+")", "refused"))).
-		WithPanel(graph("Ledger", "Its size on disk.", bytes, 8).WithTarget(over("sum by (instance) ("+of("openclaw_usage_ledger_size_bytes")+")", "{{instance}}"))).
+		WithPanel(graph("Ledger", "Its size on disk.", size, 8).WithTarget(over("sum by (instance) ("+of("openclaw_usage_ledger_size_bytes")+")", "{{instance}}"))).
 		WithPanel(timeline("Ledger writable", "Green while commits succeed.", 8).Thresholds(steps(bad, 1.0, good)).
 			WithTarget(over("min by (instance) ("+of("openclaw_usage_ledger_writable")+")", "{{instance}}")))
 }
@@ -53,7 +53,7 @@ func delivery(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 func footprint(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	return builder.WithRow(row("Process")).
 		WithPanel(graph("CPU", "Share of one core.", percent, 8).WithTarget(over("sum by (instance) (rate("+of("process_cpu_time_seconds_total")+"[$__rate_interval]))", "{{instance}}"))).
-		WithPanel(graph("Memory", "Resident memory.", bytes, 8).WithTarget(over("sum by (instance) ("+of("process_memory_usage_bytes")+")", "{{instance}}"))).
+		WithPanel(graph("Memory", "Resident memory.", size, 8).WithTarget(over("sum by (instance) ("+of("process_memory_usage_bytes")+")", "{{instance}}"))).
 		WithPanel(one("Version", "The running version.", "string", 4).WithTarget(now("max by (openclaw_version) ("+of("openclaw_usage_build_info")+")", "{{openclaw_version}}"))).
 		WithPanel(one("Configuration", "Whether the newest configuration is in force: 1, or 0 while a bad one was left out.", count, 4).Decimals(0).Thresholds(steps(bad, 1.0, good)).
 			WithTarget(now("min("+of("openclaw_usage_config_last_reload_successful")+")", "in force")))

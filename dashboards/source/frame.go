@@ -15,8 +15,9 @@ const (
 	tag            = "openclaw"
 )
 
-// everything is what a variable stands for when all of its values are chosen; also series without the label.
-const everything = ".*"
+// everything is what a variable stands for when all of its values are chosen; also series without the label, and values with
+// a line break, which Prometheus 2 does not match with a plain dot.
+const everything = "(?s:.*)"
 
 // frame is what all dashboards share: the head, the way to the others, the data sources and whose series are shown.
 func frame(uid, title, description, from string) *dashboard.DashboardBuilder {
@@ -25,7 +26,7 @@ func frame(uid, title, description, from string) *dashboard.DashboardBuilder {
 		Link(dashboard.NewDashboardLinkBuilder("OpenClaw").Type(dashboard.DashboardLinkTypeDashboards).
 			Tags([]string{tag}).AsDropdown(true).IncludeVars(true).KeepTime(true)).
 		WithVariable(dataSource(metricsSource)).
-		WithVariable(labelValues("job", "Exporter", "openclaw_usage_build_info", "job").Current(chosen("openclaw-usage"))).
+		WithVariable(labelValues("job", "Exporter", "openclaw_usage_build_info", "job").AllValue("").Current(chosen("openclaw-usage"))).
 		WithVariable(labelValues("instance", "Gateway", `openclaw_usage_build_info{job=~"$job"}`, "instance"))
 }
 

@@ -2,6 +2,7 @@
 //
 //	go run . --out ..                writes ../*.json, which is what is provisioned
 //	go run . --grafana-com FOLDER    writes the form that grafana.com takes, with __inputs and __requires
+//	go run . --grafana URL           asks a running Grafana for the dashboards, and each of their queries
 //
 // Each dashboard is one file here: its panels in the order in which they are read. How a panel looks by default is in
 // panel.go, what it asks in query.go. A test holds the committed JSON against what this writes.
@@ -28,7 +29,15 @@ func all() []*dashboard.DashboardBuilder {
 func main() {
 	out := flag.String("out", "", "folder for the dashboards that are provisioned")
 	shared := flag.String("grafana-com", "", "folder for the form that grafana.com takes")
+	live := flag.String("grafana", "", "URL of a Grafana whose dashboards and queries are asked for")
 	flag.Parse()
+	if *live != "" {
+		if err := checkLive(*live, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "dashboards:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *out == "" && *shared == "" {
 		flag.Usage()
 		os.Exit(64)

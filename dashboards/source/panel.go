@@ -18,8 +18,8 @@ import (
 type source struct{ variable, plugin, label, input string }
 
 var (
-	metricsSource = source{"prometheus_datasource", "prometheus", "Prometheus", "PROMETHEUS"}
-	eventsSource  = source{"loki_datasource", "loki", "Loki", "LOKI"}
+	metricsSource = source{"prometheus_datasource", "prometheus", "Prometheus data source", "PROMETHEUS"}
+	eventsSource  = source{"loki_datasource", "loki", "Loki data source", "LOKI"}
 	sources       = []source{metricsSource, eventsSource}
 )
 
@@ -34,7 +34,7 @@ const (
 	percent = "percentunit"
 	ms      = "ms"
 	seconds = "s"
-	bytes   = "bytes"
+	size    = "bytes"
 	ago     = "dateTimeFromNow"
 )
 
@@ -137,7 +137,8 @@ type column struct {
 func sheet(title, description string, width uint32, columns ...column) *table.PanelBuilder {
 	order, names := map[string]any{}, map[string]any{}
 	panel := table.NewPanelBuilder().Title(title).Description(description).Unit(count).Span(width).Height(10).
-		Datasource(metricsSource.ref()).NoValue("–").CellHeight(common.TableCellHeightSm)
+		Datasource(metricsSource.ref()).NoValue("–").CellHeight(common.TableCellHeightSm).
+		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{"sum"}))
 	kept := []string{}
 	for at, column := range columns {
 		order[column.field], names[column.field] = at, column.title

@@ -172,12 +172,20 @@ pub fn files(settings: &Settings) -> Result<Vec<BundleFile>, BundleError> {
     } else {
         BundleFile { path: "grafana/openclaw-usage.yaml".into(), text: yaml::document(&alerts) }
     });
+    let mut dashboards = Vec::new();
     for file in carried {
         if let Some(name) = file.path.strip_prefix("docs/runbooks/") {
             files.push(BundleFile { path: format!("runbooks/{name}"), text: file.text });
         } else if let Some(name) = file.path.strip_prefix("dashboards/") {
             files.push(grafana::dashboard(name, &file.text, settings)?);
+            dashboards.push(name.trim_end_matches(".json").to_owned());
         }
+    }
+    if settings.kubernetes {
+        let objects =
+            dashboards.iter().map(|name| kubernetes::grafana_dashboard(name, &format!("{name}.json")));
+        files.extend(objects);
+        files.push(kubernetes::kube_prometheus_patch(&dashboards));
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)

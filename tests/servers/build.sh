@@ -38,6 +38,8 @@ flags_of() {
     loki)
       version=$(pin github.com/grafana/loki/v3)
       ldflags+=" -X github.com/grafana/loki/v3/pkg/util/build.Version=$version" ;;
+    dashboard-linter)  # No server, but built and kept like one.
+      version=$(pin github.com/grafana/dashboard-linter) ;;
     otelcol)
       version=$(pin go.opentelemetry.io/collector/otelcol)
       packages=. ;;

@@ -69,6 +69,30 @@ fn kubernetes_holds_the_same_rules() {
 }
 
 #[test]
+fn kubernetes_has_dashboards_for_sidecar_operator_and_volume() {
+    let made = files(&Settings { kubernetes: true, ..Settings::default() }).unwrap();
+    let text = |path: &str| &made.iter().find(|file| file.path == path).unwrap().text;
+    let patch = text("kubernetes/kube-prometheus/grafana-patch.yaml");
+    assert!(patch.contains("mountPath: /grafana-dashboard-definitions/0/openclaw-app\n"), "{patch}");
+    let mut dashboards = 0;
+    for entry in fs::read_dir(repository().join("dashboards")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(stem) = name.strip_suffix(".json") else { continue };
+        let map = text(&format!("kubernetes/configmap-{stem}.yaml"));
+        assert!(
+            map.contains("grafana_dashboard: \"1\"\n") && map.contains(&format!("  {name}: |\n")),
+            "{stem}"
+        );
+        let object = text(&format!("kubernetes/grafana-operator/grafanadashboard-{stem}.yaml"));
+        let refers = format!("  configMapRef:\n    name: {stem}\n    key: {name}\n");
+        assert!(object.contains("kind: GrafanaDashboard\n") && object.contains(&refers), "{object}");
+        assert!(patch.contains(&format!("name: {stem}\n")), "{patch}");
+        dashboards += 1;
+    }
+    assert_eq!(dashboards, 4);
+}
+
+#[test]
 fn links_thresholds_and_selectors_are_what_was_asked_for() {
     let settings = Settings {
         selector: Selector::parse(r#"cluster="prod""#).unwrap(),

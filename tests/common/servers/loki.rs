@@ -157,6 +157,16 @@ impl Loki {
         lines
     }
 
+    /// How many series a metric query over time has: from and to in milliseconds since 1970, and the step.
+    pub fn query_range(&self, logql: &str, (from, to, step): (u64, u64, u64)) -> usize {
+        let target = format!(
+            "/loki/api/v1/query_range?query={}&start={from}000000&end={to}000000&step={}s",
+            http::escape(logql),
+            step / 1000
+        );
+        super::prometheus::numbers(&self.api(&target))
+    }
+
     fn api(&self, target: &str) -> Value {
         let response = http::get(self.address, target)
             .unwrap_or_else(|error| panic!("GET {target} of {}: {error}", self.address));

@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod collector;
+mod linter;
 mod loki;
 mod lokitool;
 mod prometheus;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use alertmanager::Alertmanager;
 pub use collector::Collector;
+pub use linter::dashboard_linter;
 pub use loki::Loki;
 pub use lokitool::lokitool;
 pub use prometheus::{Prometheus, Version};

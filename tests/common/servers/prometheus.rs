@@ -165,6 +165,19 @@ impl Prometheus {
         samples.collect()
     }
 
+    /// How many series have a number somewhere in a query over time: from and to in milliseconds since 1970, and the step.
+    pub fn query_range(&self, promql: &str, (from, to, step): (u64, u64, u64)) -> usize {
+        let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
+        let target = format!(
+            "/api/v1/query_range?query={}&start={}&end={}&step={}",
+            http::escape(promql),
+            seconds(from),
+            seconds(to),
+            seconds(step)
+        );
+        numbers(&self.api(&target))
+    }
+
     /// The names of all series that it holds.
     pub fn series_names(&self) -> BTreeSet<String> {
         let names = self.api("/api/v1/label/__name__/values");
@@ -187,6 +200,16 @@ impl Prometheus {
         let mut answer: Value = serde_json::from_slice(&response.body).expect("an answer in JSON");
         answer["data"].take()
     }
+}
+
+/// How many series of a matrix have a number somewhere.
+pub(super) fn numbers(data: &Value) -> usize {
+    assert_eq!(data["resultType"], "matrix");
+    let is_number = |point: &Value| {
+        point[1].as_str().and_then(|value| value.parse::<f64>().ok()).is_some_and(f64::is_finite)
+    };
+    let series = data["result"].as_array().expect("a list of series").iter();
+    series.filter(|one| one["values"].as_array().expect("points").iter().any(is_number)).count()
 }
 
 fn sample(sample: &Value) -> Sample {
