@@ -37,14 +37,14 @@ lint: deny
 	cargo clippy --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --all-features
 
-# Part of lint, since the tool is built only once per machine: 3 to 4 minutes on 2 cores, about a second from then on.
+# Part of lint, since the tool is built only once per machine: 1 to 2 minutes on 2 cores, about a second from then on.
 # Without `advisories`: that check fetches a database, so it would make the result depend on the day and the network.
 deny: $(deny)
 	$(deny) --locked check --hide-inclusion-graph bans licenses sources
 
 # Into a folder that the version names: another pin builds anew and an old checkout keeps its own.
 $(deny):
-	cargo install --locked --quiet cargo-deny --version $(deny_version) --root $(cache)/tools/cargo-deny-$(deny_version)
+	cargo install --debug --locked --quiet cargo-deny --version $(deny_version) --root $(cache)/tools/cargo-deny-$(deny_version)
 
 bench:
 	cargo bench
