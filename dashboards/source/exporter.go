@@ -8,6 +8,7 @@ func exporter() *dashboard.DashboardBuilder {
 		Annotation(restarts()).Annotation(reloads())
 	builder = freshness(builder)
 	builder = delivery(builder)
+	builder = told(builder)
 	return footprint(builder)
 }
 
@@ -48,6 +49,18 @@ func delivery(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 		WithPanel(graph("Ledger", "Its size on disk.", size, 8).WithTarget(over("sum by (instance) ("+of("openclaw_usage_ledger_size_bytes")+")", "{{instance}}"))).
 		WithPanel(timeline("Ledger writable", "Green while commits succeed.", 8).Thresholds(steps(bad, 1.0, good)).
 			WithTarget(over("min by (instance) ("+of("openclaw_usage_ledger_writable")+")", "{{instance}}")))
+}
+
+// told shows the way of events to their sinks.
+func told(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
+	const without = "no sink is configured: serve --events"
+	return builder.WithRow(row("Events")).
+		WithPanel(bars("Delivered events", "Events that a sink took.", count, 8).Decimals(0).NoValue(without).
+			WithTarget(over(sum(exactly(of("openclaw_usage_events_delivered_total"), perBar), "openclaw_sink")+" > 0", "{{openclaw_sink}}"))).
+		WithPanel(graph("Waiting events", "Events that at least one sink has not taken yet.", count, 8).Decimals(0).
+			WithTarget(over("sum by (instance) ("+of("openclaw_usage_events_kept")+")", "{{instance}}"))).
+		WithPanel(graph("Age of the oldest waiting event", "How long the oldest event has waited that at least one sink has not taken yet.", seconds, 8).
+			WithTarget(over("max by (instance) ("+of("openclaw_usage_events_oldest_age_seconds")+")", "{{instance}}")))
 }
 
 func footprint(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
