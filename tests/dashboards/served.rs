@@ -178,8 +178,9 @@ fn figures(world: &mut World) {
         let mut jobs = 0;
         for row in list(&by_job["rows"]) {
             let job = word(&row["group"]["job_name"]);
-            // Jobs that the scheduler does not know have no name, and stand in one row together.
-            if job.is_empty() {
+            // Jobs that the scheduler does not know have no name, and stand in one row together. One that was renamed
+            // stands under each of its names.
+            if job.is_empty() || job.contains("(renamed ") {
                 continue;
             }
             let Some(dollars) = costs.get(job).filter(|dollars| **dollars > 0.0) else { continue };
