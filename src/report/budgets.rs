@@ -96,7 +96,9 @@ fn clock(definition: &BudgetDefinition) -> Result<BudgetClock, ReportError> {
     })
 }
 
-fn run_labels(labels: &Labels) -> RunLabels<'_> {
+/// Returns what a budget may ask of the labels that a run was counted under.
+#[must_use]
+pub fn run_labels(labels: &Labels) -> RunLabels<'_> {
     RunLabels {
         job_id: &labels.job_id,
         job_name: &labels.job_name,

@@ -29,7 +29,7 @@ mod window;
 
 use crate::ledger::LedgerError;
 
-pub use budgets::{BudgetRow, budgets, first_period};
+pub use budgets::{BudgetRow, budgets, first_period, run_labels};
 pub use compat::compat;
 pub use csv::csv;
 pub use fleet::{

@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::ledger::{JobFacts, Labels, Ledger, LedgerError, Spent};
 use crate::model::{BudgetDefinition, NanoUsd, UnixMs};
-use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, Rhythm, RunLabels, project};
+use crate::price::{BudgetClock, BudgetError, Expected, Matcher, PeriodBounds, Rhythm, project};
+use crate::report::run_labels;
 use crate::telemetry::BudgetState;
 
 /// All budgets.
@@ -294,16 +295,6 @@ impl Jobs {
             }
         }
         changed
-    }
-}
-
-fn run_labels(labels: &Labels) -> RunLabels<'_> {
-    RunLabels {
-        job_id: &labels.job_id,
-        job_name: &labels.job_name,
-        agent: &labels.agent,
-        model: &labels.model,
-        provider: &labels.provider,
     }
 }
 

@@ -27,11 +27,7 @@ struct Table {
 
 impl Table {
     fn at(&mut self, place: &Place) -> &mut (Both, Causes) {
-        if !self.places.contains_key(place) {
-            self.places.insert(place.clone(), Default::default());
-        }
-        #[expect(clippy::unwrap_used, reason = "inserted above")]
-        self.places.get_mut(place).unwrap()
+        self.places.entry(place.clone()).or_default()
     }
 
     /// A run that both sides know.
