@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flate2::{Compression, GzBuilder};
 
@@ -24,6 +25,9 @@ fn main() -> io::Result<()> {
     if is("PROFILE", "release") && is("TARGET", "x86_64-unknown-linux-gnu") {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/release.ld");
         println!("cargo::rustc-link-arg-bin=openclaw-usage={script}");
+        if glibc().is_some_and(|version| version >= (2, 36)) {
+            println!("cargo::rustc-link-arg-bin=openclaw-usage=-Wl,-z,pack-relative-relocs");
+        }
     }
     let target = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?).join("bundle.gz");
     let mut archive = GzBuilder::new().write(File::create(target)?, Compression::best());
@@ -35,6 +39,14 @@ fn main() -> io::Result<()> {
         }
     }
     archive.finish()?.flush()
+}
+
+/// The version of this machine's C library; the program is built for it or a newer one. `getconf` says `glibc 2.36`.
+fn glibc() -> Option<(u32, u32)> {
+    let said = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let said = String::from_utf8(said.stdout).ok()?;
+    let (major, minor) = said.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn pack(folder: &str, ending: &str, archive: &mut impl Write) -> io::Result<()> {
