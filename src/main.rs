@@ -11,11 +11,11 @@ use openclaw_usage::check::{self, Surroundings};
 use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, ListFormat};
 use openclaw_usage::clock::Clock;
 use openclaw_usage::config::{
-    self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides,
+    self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides, Source,
 };
 use openclaw_usage::demo::command::{self as demo, DemoError};
 use openclaw_usage::report::command::{self as reporting, CommandError};
-use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, ServeError};
+use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
@@ -91,17 +91,22 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let clock = Clock::System;
     match cli.command {
         Command::Serve(args) => {
-            let config = load(&args.into())?;
+            let source = Source { flags: args.into(), env: Environment::collect(std::env::vars_os())? };
+            let (config, stamps) = serve::load_config(&source);
+            let config = config?;
             let own = OwnTelemetry::start(&config, runtime.handle())?;
-            serve::init_logging(&config.log, &own);
+            let logging = serve::init_logging(&config.log, &own);
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
             }
             let served = runtime.block_on(async {
-                let served = serve::run(&config, &clock).await;
+                let reloading = Reloading::new(source, stamps, logging)?;
+                let served = serve::run(config, reloading, &clock).await;
                 own.stop().await;
                 served
             });
+            // What is still at work, such as the look-up of a name, is not waited for.
+            runtime.shutdown_background();
             served?;
             Ok(ExitCode::SUCCESS)
         }

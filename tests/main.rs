@@ -10,6 +10,8 @@
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
+//! | `reload` | another configuration while it runs: every way to change it, bad ones, under load; nothing is lost |
+//! | `stop` | SIGTERM at the worst moments: a clean end in time, and the last totals where they can be brought |
 //! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
 //! | `price_list` | `prices` as a command; no secret of the gateway's configuration leaves it |
@@ -77,4 +79,8 @@ mod recorded;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod report;
+#[cfg(test)]
+mod stop;

@@ -11,6 +11,7 @@
 mod env;
 mod error;
 mod file;
+mod load;
 mod money;
 mod otlp;
 mod query;
@@ -25,8 +26,9 @@ mod tests;
 
 pub use env::Environment;
 pub use error::{ConfigError, Origin};
+pub use load::{Loaded, Source, load};
 pub use query::{QueryEndpoint, QueryFlags, query_endpoint};
-pub use resolve::{FileText, Inputs, Overrides, load, resolve};
+pub use resolve::{FileText, Inputs, Overrides, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{
     Compression, Config, EndpointConfig, EventsConfig, Explained, GatewayLog, Headers, LedgerConfig,

@@ -6,7 +6,7 @@ use super::env::Signal;
 use super::file::FileLayer;
 use super::money;
 use super::otlp::{EndpointTable, Receives};
-use super::secret::{ReadFile, read_small_file};
+use super::secret::ReadFile;
 use super::value::{KeepDays, MaxEvents, MaxJobs, Millis, Name, Profile, Raw, Switch, Value};
 use super::{
     Config, ConfigError, EndpointConfig, Environment, EventsConfig, Explained, GatewayLog, LedgerConfig,
@@ -67,29 +67,6 @@ pub struct Inputs {
     pub env: Environment,
     /// Configuration file, if one was named.
     pub file: Option<FileText>,
-}
-
-/// Reads the configuration file that `--config` or `OPENCLAW_USAGE_CONFIG` names, and resolves everything.
-/// A reload calls this again with the same arguments.
-///
-/// # Errors
-/// The first thing that is wrong, in one line.
-pub fn load(flags: &Overrides, env: &Environment) -> Result<Config, ConfigError> {
-    let flag = flags.config.as_ref().map(|path| Raw::new(path, Origin::Flag("--config")));
-    let named = flag.or_else(|| env.get("OPENCLAW_USAGE_CONFIG"));
-    let file = named
-        .map(|raw| {
-            let path = PathBuf::from(raw.text);
-            match read_small_file(&path) {
-                Ok(text) => Ok(FileText { path, text }),
-                Err(source) => {
-                    let remedy = "check the path and that this user may read the file";
-                    Err(ConfigError::Unreadable { path, origin: raw.origin, source, remedy })
-                }
-            }
-        })
-        .transpose()?;
-    resolve(&Inputs { flags: flags.clone(), env: env.clone(), file }, &read_small_file)
 }
 
 /// Resolves all layers. The result depends on `inputs` and on what `read` returns for the secret files.

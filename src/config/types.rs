@@ -52,7 +52,7 @@ pub struct Config {
     pub own_telemetry: OwnTelemetryConfig,
     /// What was accepted but will not do what its author may expect, one sentence each.
     pub warnings: Vec<String>,
-    pub(super) explained: Vec<Explained>,
+    pub(crate) explained: Vec<Explained>,
 }
 
 impl Config {

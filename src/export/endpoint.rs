@@ -2,8 +2,9 @@
 //!
 //! Invariants: a full push every interval; a change is pushed at once, but never two pushes within 250 ms;
 //! after a failure nothing is sent until the wait is over, and then a full, fresh snapshot. One line is logged
-//! when an endpoint begins to fail and one when it takes metrics again. Deliberately absent: queues, and any
-//! knowledge of other endpoints.
+//! when an endpoint begins to fail and one when it takes metrics again. A new target is served at once, with a full
+//! push, and what was known of the endpoint stays known: a push that it cut short is harmless. Deliberately absent:
+//! queues, and any knowledge of other endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::backoff;
 use super::bisect::Halt;
 use super::push::{Feed, Pushed, Pusher};
 use super::remedy::{Signal, remedy};
+use super::target::{Targets, replaced};
 use super::transport::{Deliver, Renewing};
 use crate::config::{EndpointConfig, Protocol};
 use crate::model::{EndpointState, UnixMs};
@@ -27,14 +29,33 @@ const LAST_PUSH: Duration = Duration::from_secs(3);
 
 /// Serves one endpoint until `shutdown` turns true or its sender is gone; then pushes once more, within 3 s.
 ///
-/// `state` is what the ledger has stored for the endpoint. Every failure is logged, counted and retried here.
-pub async fn run(config: EndpointConfig, feed: Feed, state: EndpointState, shutdown: watch::Receiver<bool>) {
-    let config = Arc::new(config);
-    let transport = Renewing::new(Arc::clone(&config));
-    run_with(&config, feed, state, shutdown, transport).await;
+/// `state` is what the ledger has stored for the endpoint, and `targets` what to push to, now and later. Every failure is logged, counted and retried here.
+pub async fn run(
+    mut targets: Targets,
+    feed: Feed,
+    state: EndpointState,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut target = Arc::clone(&targets.borrow_and_update());
+    let transport = |target: &super::Target| Renewing::new(Arc::new(target.endpoint.clone()));
+    let mut health = Health::new(target.endpoint.protocol, state.name.clone());
+    let feed = Feed { resource: target.resource.clone(), ..feed };
+    let mut pusher = Pusher::new(feed, state, target.endpoint.interval_ms, transport(&target));
+    loop {
+        let next = replaced(&mut targets);
+        match serve(&target.endpoint, (&mut pusher, &mut health), &mut shutdown, next).await {
+            Next::Stop => break,
+            Next::Replaced => {}
+        }
+        target = Arc::clone(&targets.borrow_and_update());
+        health.protocol = target.endpoint.protocol;
+        pusher.aim(target.resource.clone(), target.endpoint.interval_ms, transport(&target));
+    }
+    last_push(&target.endpoint, &mut pusher).await;
 }
 
-/// [`run`] with any transport.
+/// [`run`] with any transport, and the same target for ever.
+#[cfg(test)]
 pub(crate) async fn run_with<D: Deliver>(
     config: &EndpointConfig,
     feed: Feed,
@@ -42,15 +63,34 @@ pub(crate) async fn run_with<D: Deliver>(
     mut shutdown: watch::Receiver<bool>,
     transport: D,
 ) {
-    let mut changed = feed.changed.clone();
     let mut health = Health::new(config.protocol, state.name.clone());
     let mut pusher = Pusher::new(feed, state, config.interval_ms, transport);
+    let never = std::future::pending();
+    _ = serve(config, (&mut pusher, &mut health), &mut shutdown, never).await;
+    last_push(config, &mut pusher).await;
+}
+
+/// Why a target is not served any more.
+enum Next {
+    Stop,
+    Replaced,
+}
+
+async fn serve<D: Deliver>(
+    config: &EndpointConfig,
+    (pusher, health): (&mut Pusher<D>, &mut Health),
+    shutdown: &mut watch::Receiver<bool>,
+    replaced: impl Future<Output = ()>,
+) -> Next {
+    let mut changed = pusher.feed.changed.clone();
     let mut schedule = Schedule::new(config.interval_ms);
     let mut watching = true;
+    tokio::pin!(replaced);
     loop {
         tokio::select! {
             biased;
-            () = stopped(&mut shutdown) => break,
+            () = stopped(shutdown) => return Next::Stop,
+            () = &mut replaced => return Next::Replaced,
             () = sleep_until(schedule.due()) => {}
             change = changed.changed(), if watching && !schedule.dirty => {
                 watching = change.is_ok();
@@ -65,12 +105,16 @@ pub(crate) async fn run_with<D: Deliver>(
         let started = Instant::now();
         let pushed = tokio::select! {
             biased;
-            () = stopped(&mut shutdown) => break,
+            () = stopped(shutdown) => return Next::Stop,
+            () = &mut replaced => return Next::Replaced,
             pushed = pusher.push(full) => pushed,
         };
         health.learn(&pushed, (pusher.feed.now)());
         schedule.learn(&pushed, full, started);
     }
+}
+
+async fn last_push<D: Deliver>(config: &EndpointConfig, pusher: &mut Pusher<D>) {
     let last = timeout(LAST_PUSH, pusher.push(true)).await;
     if !matches!(last, Ok(Pushed::Complete { .. })) {
         warn!(

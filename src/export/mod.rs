@@ -23,6 +23,7 @@ mod probe;
 mod push;
 mod remedy;
 pub mod stamp;
+mod target;
 mod transport;
 
 #[cfg(test)]
@@ -38,3 +39,4 @@ pub use outcome::Outcome;
 pub use probe::{ProbeResult, probe};
 pub use push::{Feed, Persist};
 pub use remedy::Signal;
+pub use target::{Target, Targets};

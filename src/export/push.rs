@@ -91,6 +91,14 @@ impl<D: Deliver> Pusher<D> {
         Self { feed, state, acknowledged: None, interval_ms, transport, noted: None }
     }
 
+    /// Pushes elsewhere, or as somebody else, from now on. What the ledger knows of the endpoint holds on.
+    pub(crate) fn aim(&mut self, resource: Resource, interval_ms: u64, transport: D) {
+        self.interval_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
+        self.feed.resource = resource;
+        self.transport = transport;
+        (self.acknowledged, self.noted) = (None, None);
+    }
+
     /// Pushes a fresh snapshot: all of it, or what changed since the endpoint was last served.
     pub(crate) async fn push(&mut self, full: bool) -> Pushed {
         let moment = self.moment();

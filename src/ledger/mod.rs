@@ -240,6 +240,19 @@ impl Ledger {
         self.book.positions.is_empty()
     }
 
+    /// Shows so many jobs under their own id from now on. Those that are already keep it.
+    pub const fn set_max_jobs(&mut self, max_jobs: usize) {
+        self.book.settings.max_jobs = max_jobs;
+    }
+
+    /// Makes each commit wait for the disk, or not.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set_full_sync(&self, full_sync: bool) -> Result<(), LedgerError> {
+        open::set_synchronous(&self.connection, full_sync).map_err(|error| self.failed(error))
+    }
+
     /// Returns how much disk the ledger takes up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

@@ -174,9 +174,14 @@ fn configure(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Everything can be replayed from the sources while they last, so a commit need not wait for the disk.
-    connection.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
+    set_synchronous(connection, full_sync)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2_000)
+}
+
+/// Says whether each commit waits for the disk.
+pub(super) fn set_synchronous(connection: &Connection, full_sync: bool) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })
 }
 
 /// Refuses what is no ledger, is newer, or is damaged.

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::budgets::Budgets;
 use super::collector::Collector;
+use super::reload::Settings;
 use super::state::Shared;
 use crate::clock::Clock;
 use crate::export::events::TakeEvents;
@@ -54,11 +55,18 @@ pub enum Wake {
     Persist(EndpointState, oneshot::Sender<bool>),
     /// A sink wants what comes next.
     Events(TakeEvents),
+    /// Somebody wants to know, or have noted, something.
+    Ask(Question),
+    /// The configuration changed; told whether that was taken up.
+    Reload(Box<Settings>, oneshot::Sender<Result<(), LedgerError>>),
     /// Everything on disk shall be committed now; told when it is.
     Drain(oneshot::Sender<()>),
     /// The core shall end.
     Shutdown,
 }
+
+/// Asks the ledger something, and sends the answer to whoever wants it.
+pub type Question = Box<dyn FnOnce(&mut Ledger) + Send>;
 
 /// Why the core ended.
 #[derive(Debug)]
@@ -404,6 +412,14 @@ impl Core {
             Wake::Change(Change::Everything) => round.work.everything = true,
             Wake::Change(Change::Path(path)) => self.sort(&path, &mut round.work),
             Wake::Events(question) => self.give_events(question),
+            Wake::Ask(question) => question(&mut self.ledger),
+            Wake::Reload(settings, done) => {
+                let taken_up = self.reload(*settings);
+                // What it means for what is there already shows now.
+                (round.work.everything, round.folded) = (true, UnixMs(i64::MIN));
+                // Whoever asked may have ended.
+                _ = done.send(taken_up);
+            }
             Wake::Persist(state, done) => {
                 let saved = self.ledger.save_endpoint(&state);
                 if let Err(error) = &saved {

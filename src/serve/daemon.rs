@@ -1,9 +1,12 @@
-//! Starts the parts, keeps them running, and stops them in the right order.
+//! Starts the parts, keeps them running, takes up what changes in the configuration, and stops them in the right order.
+//!
+//! Invariant: from SIGTERM to the end are at most 7 s, whatever the parts are at: what is not committed then is read again
+//! at the next start. Kubernetes grants 10 s at the least that our manifests ask for.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,22 +16,27 @@ use super::budgets::Budgets;
 use super::collector::Collector;
 use super::collector::{PriceSettings, SOURCES};
 use super::core::{Core, End, Wake};
+use super::exporters::{self, Exporters};
 use super::http::{self, ListenError};
-use super::outbox::{self, Sinks};
+use super::outbox::{self, SinkTasks, Sinks};
+use super::reloading::Reloading;
 use super::state::Shared;
+use super::tasks::{self, Tasks};
+use super::watching::Watching;
 use crate::clock::Clock;
-use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
-use crate::export::{self, Feed, Persist};
+use crate::config::{Config, ConfigError, Synchronous};
+use crate::export::{Persist, Target};
 use crate::ledger::{self, Ledger, LedgerError, OpenOptions, Opened, Origin};
-use crate::model::{EndpointState, UnixMs};
+use crate::model::UnixMs;
 use crate::price::BudgetError;
-use crate::tail::{Cadence, WatchMethod, Watcher, is_remote};
-use crate::telemetry::{EndpointStats, ProcessState, Resource, SourceState};
+use crate::telemetry::{ProcessState, SourceState};
 
 /// Longest wait at the end for what was appended last to be committed.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_millis(2_500);
 /// Longest wait at the end for the last pushes, which bound themselves to 3 s.
-const LAST_PUSH: Duration = Duration::from_secs(4);
+const LAST_PUSH: Duration = Duration::from_millis(3_500);
+/// Longest wait at the end for the core, which may be reading a long history.
+const CORE: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,9 @@ pub enum ServeError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// A configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A budget's time zone is not known here.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -68,6 +79,7 @@ impl ServeError {
         matches!(
             self,
             Self::Listen(_)
+                | Self::Config(_)
                 | Self::Budget(_)
                 | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
         )
@@ -80,34 +92,59 @@ pub struct Running {
     pub address: SocketAddr,
     /// The newest revision that a scrape shows; changes with every commit that changes something exported.
     pub revisions: watch::Receiver<u64>,
-    wakes: Sender<Wake>,
+    pub(super) config: Config,
+    /// The gateway's name in the ledger.
+    pub(super) gateway: String,
+    pub(super) clock: Clock,
+    pub(super) shared: Arc<Shared>,
+    pub(super) core: exporters::Core,
+    pub(super) exporters: Exporters,
+    pub(super) endpoints: Tasks<Target>,
+    pub(super) sinks: Sinks,
+    pub(super) sink_tasks: SinkTasks,
+    /// What serves requests, and what carries questions to the core. They end with this value.
+    _parts: JoinSet<()>,
     stop: watch::Sender<bool>,
-    parts: JoinSet<()>,
     ended: oneshot::Receiver<End>,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, and takes up what changes in the configuration.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn run(config: &Config, clock: &Clock) -> Result<(), ServeError> {
+pub async fn run(config: Config, mut reloading: Reloading, clock: &Clock) -> Result<(), ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signal)?;
+    let mut config = config;
     loop {
-        let mut running = start(config, clock).await?;
-        tokio::select! {
-            signal = signals.next() => {
-                tracing::info!(signal, "stopping");
+        let mut running = start(&config, clock).await?;
+        reloading.began(&running);
+        let end = loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => break Err(signal),
+                end = &mut running.ended => break Ok(end),
+                reason = reloading.wanted() => tokio::select! {
+                    biased;
+                    signal = signals.next() => break Err(signal),
+                    () = reloading.reload(&mut running, reason) => {}
+                },
+            }
+        };
+        match end {
+            Ok(Ok(End::Corrupt(error))) => {
+                tracing::error!("{error}");
+                config = running.config.clone();
+                running.stop().await;
+                set_aside(&config, clock.now())?;
+            }
+            Ok(_) => {
                 running.stop().await;
                 return Ok(());
             }
-            end = &mut running.ended => {
-                let Ok(End::Corrupt(error)) = end else {
-                    running.stop().await;
-                    return Ok(());
-                };
-                tracing::error!("{error}");
+            Err(signal) => {
+                tracing::info!(signal, "stopping");
                 running.stop().await;
-                set_aside(config, clock.now())?;
+                return Ok(());
             }
         }
     }
@@ -129,14 +166,84 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let address = listener.local_addr().unwrap_or(config.listen);
     let budgets = Budgets::new(&config.budgets)?;
     let mut ledger = open_ledger(config, now)?;
+    let gateway = ledger.gateway().to_owned();
+    ledger.set_outbox(outbox::settings(&config.events, &gateway))?;
+    let facts = ledger.outbox()?;
+    let states = config.otlp.iter().map(|endpoint| ledger.endpoint(&endpoint.name));
+    let states = states.collect::<Result<Vec<_>, _>>()?;
     let (wakes, inbox) = channel();
     let (stop, stopped) = watch::channel(false);
     let (changed, revisions) = watch::channel(0);
     let (looked, first_look) = watch::channel(false);
+    let (newest, news) = watch::channel(0);
     let (persist, persists) = mpsc::channel(16);
-    let stats: Vec<(String, Arc<Mutex<EndpointStats>>)> =
-        config.otlp.iter().map(|endpoint| (endpoint.name.clone(), Arc::default())).collect();
-    let process = ProcessState {
+    let (outbox, questions) = mpsc::channel(16);
+    let shared = Arc::new(Shared::new(ledger.totals(), process_state(&ledger, now)));
+    let mut parts = JoinSet::new();
+    parts.spawn(forward(persists, wakes.clone(), |Persist { state, done }| Wake::Persist(state, done)));
+    parts.spawn(forward(questions, wakes.clone(), Wake::Events));
+    let surface =
+        http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look: first_look.clone() };
+    parts.spawn(http::serve(listener, surface, stopped));
+    let core = exporters::Core(wakes.clone());
+    let mut running = Running {
+        address,
+        revisions: revisions.clone(),
+        config: config.clone(),
+        gateway,
+        clock: clock.clone(),
+        shared: Arc::clone(&shared),
+        core: core.clone(),
+        exporters: Exporters {
+            shared: Arc::clone(&shared),
+            clock: clock.clone(),
+            revisions,
+            persist,
+            looked: first_look,
+            core: core.clone(),
+        },
+        endpoints: Tasks::default(),
+        sinks: Sinks { shared: Arc::clone(&shared), clock: clock.clone(), newest: news, outbox, core },
+        sink_tasks: SinkTasks::default(),
+        _parts: parts,
+        stop,
+        ended: spawn_core(
+            self::core(config, clock, (ledger, budgets), shared, (changed, looked, newest), wakes),
+            inbox,
+        )?,
+    };
+    let resource = running.resource_of(config);
+    running.exporters.set(&mut running.endpoints, &config.otlp, &resource, &states);
+    running
+        .sinks
+        .set(&mut running.sink_tasks, (&config.events, &resource), Some(&facts))
+        .map_err(ServeError::Stdout)?;
+    tracing::info!(address = %address, state_dir = %config.state_dir.display(), "serving /metrics");
+    Ok(running)
+}
+
+impl Running {
+    /// Commits what was written last, pushes it, and stops all parts, within 7 s.
+    pub async fn stop(mut self) {
+        let (drained, done) = oneshot::channel();
+        // Before the first look nothing is shown, so that nothing is missed either.
+        if *self.exporters.looked.borrow() && self.core.0.send(Wake::Drain(drained)).is_ok() {
+            _ = tokio::time::timeout(DRAIN, done).await;
+        }
+        self.stop.send_replace(true);
+        let mut leaving = self.endpoints.stop();
+        leaving.extend(self.sink_tasks.stop());
+        tasks::ended(leaving, LAST_PUSH).await;
+        if self.core.0.send(Wake::Shutdown).is_ok()
+            && tokio::time::timeout(CORE, &mut self.ended).await.is_err()
+        {
+            tracing::info!("stopped amid reading; the next start goes on behind what is committed");
+        }
+    }
+}
+
+fn process_state(ledger: &Ledger, now: UnixMs) -> ProcessState {
+    ProcessState {
         start: now,
         sources: SOURCES.map(|name| SourceState { name, up: false, watch: None }).to_vec(),
         ledger_writable: true,
@@ -144,66 +251,6 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         config_loaded: now,
         ledger_bytes: ledger.size_bytes(),
         ..ProcessState::default()
-    };
-    let sink_stats = outbox::prepare(&mut ledger, &config.events)?;
-    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone(), sink_stats.clone()));
-    let resource = Resource {
-        service_name: config.resource.service_name.clone(),
-        service_namespace: config.resource.service_namespace.clone(),
-        service_instance_id: ledger.gateway().to_owned(),
-    };
-    let mut parts = JoinSet::new();
-    for (endpoint, (_, stats)) in config.otlp.iter().zip(stats) {
-        let state = ledger.endpoint(&endpoint.name)?;
-        let feed = feed(&shared, clock, revisions.clone(), persist.clone(), stats, resource.clone());
-        spawn_exporter(&mut parts, endpoint.clone(), feed, state, (first_look.clone(), stopped.clone()));
-    }
-    parts.spawn(forward(persists, wakes.clone(), |Persist { state, done }| Wake::Persist(state, done)));
-    let (newest, news) = watch::channel(0);
-    let (outbox, questions) = mpsc::channel(16);
-    let (facts, stopping) = (ledger.outbox()?, stopped.clone());
-    let (events, clock_of_sinks) = (&config.events, clock.clone());
-    Sinks {
-        config: events,
-        stats: &sink_stats,
-        facts,
-        resource,
-        newest: news,
-        outbox,
-        clock: clock_of_sinks,
-        stopped: stopping,
-    }
-    .spawn(&mut parts)?;
-    parts.spawn(forward(questions, wakes.clone(), Wake::Events));
-    let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
-    parts.spawn(http::serve(listener, surface, stopped));
-    let core = core(config, clock, (ledger, budgets), shared, (changed, looked, newest), &wakes);
-    let (tell_end, ended) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("core".into())
-        .spawn(move || {
-            // Nobody listens any more when the daemon is being dropped.
-            _ = tell_end.send(core.run(&inbox));
-        })
-        .map_err(ServeError::Thread)?;
-    tracing::info!(address = %address, state_dir = %config.state_dir.display(), "serving /metrics");
-    Ok(Running { address, revisions, wakes, stop, parts, ended })
-}
-
-impl Running {
-    /// Commits what was written last, pushes it, and stops all parts.
-    pub async fn stop(mut self) {
-        let (drained, done) = oneshot::channel();
-        if self.wakes.send(Wake::Drain(drained)).is_ok() {
-            _ = tokio::time::timeout(DRAIN, done).await;
-        }
-        self.stop.send_replace(true);
-        let parts = std::mem::take(&mut self.parts);
-        // The forwarder of persist requests ends when the last exporter has dropped its sender.
-        _ = tokio::time::timeout(LAST_PUSH, parts.join_all()).await;
-        if self.wakes.send(Wake::Shutdown).is_ok() {
-            _ = tokio::time::timeout(DRAIN, &mut self.ended).await;
-        }
     }
 }
 
@@ -213,30 +260,10 @@ fn core(
     (ledger, budgets): (Ledger, Budgets),
     shared: Arc<Shared>,
     (changed, looked, newest): (watch::Sender<u64>, watch::Sender<bool>, watch::Sender<u64>),
-    wakes: &Sender<Wake>,
+    wakes: Sender<Wake>,
 ) -> Core {
-    let now = clock.now();
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let (method, automatic) = match config.watch {
-        WatchMode::Events => (WatchMethod::Events, false),
-        WatchMode::Poll => (WatchMethod::Poll, false),
-        WatchMode::Auto if is_remote(&config.state_dir) => (WatchMethod::Poll, false),
-        WatchMode::Auto => (WatchMethod::Events, true),
-    };
-    let poll_ms = i64::try_from(config.poll_interval_ms).unwrap_or(i64::MAX);
-    let mut cadence = Cadence::new(method, automatic, poll_ms, now);
-    let mut watcher = None;
-    if method == WatchMethod::Events {
-        let wakes = wakes.clone();
-        // The core may have ended; then nobody needs the event.
-        match Watcher::new(move |change| _ = wakes.send(Wake::Change(change))) {
-            Ok(started) => watcher = Some(started),
-            Err(error) => {
-                tracing::warn!("cannot watch for file events: {error}; polling instead");
-                cadence = Cadence::new(WatchMethod::Poll, false, poll_ms, now);
-            }
-        }
-    }
+    let Watching { watcher, cadence } = Watching::new(config, wakes, clock.now());
     Core {
         collector: Collector::new(&config.state_dir, home)
             .with_prices(PriceSettings::of(config))
@@ -254,38 +281,19 @@ fn core(
     }
 }
 
-fn feed(
-    shared: &Arc<Shared>,
-    clock: &Clock,
-    changed: watch::Receiver<u64>,
-    persist: mpsc::Sender<Persist>,
-    stats: Arc<Mutex<EndpointStats>>,
-    resource: Resource,
-) -> Feed {
-    let (shared, clock) = (Arc::clone(shared), clock.clone());
-    Feed {
-        snapshot: Arc::new(move |now| shared.snapshot(now)),
-        changed,
-        persist,
-        stats,
-        now: Arc::new(move || clock.now()),
-        resource,
-    }
-}
-
-fn spawn_exporter(
-    parts: &mut JoinSet<()>,
-    endpoint: EndpointConfig,
-    feed: Feed,
-    state: EndpointState,
-    (mut first_look, stopped): (watch::Receiver<bool>, watch::Receiver<bool>),
-) {
-    parts.spawn(async move {
-        // The core ends before its first look only if the ledger is damaged: there is nothing to push then.
-        if first_look.wait_for(|looked| *looked).await.is_ok() {
-            export::run(endpoint, feed, state, stopped).await;
-        }
-    });
+fn spawn_core(
+    core: Core,
+    inbox: std::sync::mpsc::Receiver<Wake>,
+) -> Result<oneshot::Receiver<End>, ServeError> {
+    let (tell_end, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || {
+            // Nobody listens any more when the daemon is being dropped.
+            _ = tell_end.send(core.run(&inbox));
+        })
+        .map_err(ServeError::Thread)?;
+    Ok(ended)
 }
 
 /// Hands requests of exporters and sinks to the core, which owns the ledger.

@@ -5,7 +5,7 @@
 use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::own_telemetry::OwnTelemetry;
 use crate::config::{LogConfig, LogFormat, LogLevel};
@@ -25,13 +25,25 @@ const fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Starts logging. A second call changes nothing.
-pub fn init(config: &LogConfig, own: &OwnTelemetry) {
-    let level = filter(config.level);
-    let filter = Targets::new()
+/// Changes how is logged, while it is.
+pub struct Logging(Box<dyn Fn(&LogConfig) + Send + Sync>);
+
+impl Logging {
+    /// Logs like this from now on.
+    pub fn set(&self, config: &LogConfig) {
+        (self.0)(config);
+    }
+}
+
+fn targets(level: LogLevel) -> Targets {
+    let level = filter(level);
+    Targets::new()
         .with_default(level)
-        .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::WARN))));
-    let stderr: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
+        .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::WARN))))
+}
+
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+    match format {
         LogFormat::Json => Box::new(
             tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
@@ -47,10 +59,21 @@ pub fn init(config: &LogConfig, own: &OwnTelemetry) {
             let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
             Box::new(layer.with_ansi(colours).with_target(false))
         }
-    };
+    }
+}
+
+/// Starts logging. A second call changes nothing.
+pub fn init(config: &LogConfig, own: &OwnTelemetry) -> Logging {
+    let (filter, new_filter) = reload::Layer::new(targets(config.level));
+    let (stderr, new_lines) = reload::Layer::new(lines(config.format));
     // Spans are for traces; in a line of log they would only be noise, and without traces they cost nothing.
     let stderr = stderr.with_filter(filter_fn(|metadata| metadata.is_event()));
     let spans = own.tracer().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
     // Fails if a subscriber is set already, as in a test.
     _ = tracing_subscriber::registry().with(stderr).with(spans).with(own.bridge()).with(filter).try_init();
+    Logging(Box::new(move |config| {
+        // They fail where a test has set another subscriber, which stays as it is.
+        _ = new_filter.reload(targets(config.level));
+        _ = new_lines.reload(lines(config.format));
+    }))
 }

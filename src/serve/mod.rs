@@ -7,16 +7,25 @@ mod budgets;
 mod collector;
 mod core;
 mod daemon;
+mod exporters;
+mod files;
 mod http;
 mod logging;
 mod outbox;
 mod own_telemetry;
+mod reload;
+mod reloading;
 mod state;
+mod tasks;
+mod watching;
 
 pub use budgets::Budgets;
 pub use collector::{
     CatalogueUse, Collector, PriceSettings, Progress, SOURCES, Scope, SourceHealth, gateway_log_place,
 };
 pub use daemon::{Running, ServeError, Signals, run, start};
-pub use logging::init as init_logging;
+pub use files::load as load_config;
+pub use logging::{Logging, init as init_logging};
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
+pub use reload::{Changes, Part, compare};
+pub use reloading::Reloading;

@@ -1,82 +1,122 @@
 //! Events between the core, which owns what is kept of them, and the sinks.
 
-use std::sync::{Arc, Mutex};
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use super::core::Core;
-use super::daemon::ServeError;
+use super::exporters::{self, targets};
+use super::state::Shared;
+use super::tasks::{Begin, Tasks};
 use crate::clock::Clock;
 use crate::config::EventsConfig;
+use crate::export::Target;
 use crate::export::events::{self, EventFeed, OtlpSink, Sink, StdoutSink, TakeEvents};
-use crate::ledger::{Ledger, LedgerError, OutboxSettings};
+use crate::ledger::{LedgerError, OutboxSettings};
 use crate::model::{OutboxFacts, SinkProgress};
-use crate::telemetry::{EndpointStats, Resource, event};
+use crate::telemetry::{Resource, event};
 
 /// The name of standard output as a sink.
 const STDOUT: &str = "stdout";
 
-/// How each sink fares, by name.
-pub type SinkStats = Vec<(String, Arc<Mutex<EndpointStats>>)>;
-
-/// Has the ledger keep what the sinks of a configuration are told.
-pub fn prepare(ledger: &mut Ledger, config: &EventsConfig) -> Result<SinkStats, LedgerError> {
+/// Returns what the ledger is to keep for the sinks of a configuration.
+pub fn settings(config: &EventsConfig, gateway: &str) -> OutboxSettings {
     let stdout = config.stdout.then(|| STDOUT.to_owned());
-    let names = stdout.into_iter().chain(config.otlp.iter().map(|endpoint| endpoint.name.clone()));
-    let stats: SinkStats = names.map(|name| (name, Arc::default())).collect();
-    let gateway = ledger.gateway().to_owned();
-    ledger.set_outbox(OutboxSettings {
-        sinks: stats.iter().map(|(name, _)| name.clone()).collect(),
+    let gateway = gateway.to_owned();
+    OutboxSettings {
+        sinks: stdout.into_iter().chain(config.otlp.iter().map(|endpoint| endpoint.name.clone())).collect(),
         max_events: config.max_events,
         max_age_ms: i64::try_from(config.max_age_ms).unwrap_or(i64::MAX),
         describe: Arc::new(move |happening| event::line(happening, &gateway)),
-    })?;
-    Ok(stats)
+    }
 }
 
-/// What starts the tasks of sinks.
-pub struct Sinks<'a> {
-    pub config: &'a EventsConfig,
-    pub stats: &'a SinkStats,
-    /// How far they had come.
-    pub facts: OutboxFacts,
-    pub resource: Resource,
-    pub newest: watch::Receiver<u64>,
-    pub outbox: mpsc::Sender<TakeEvents>,
+/// What every sink's task needs.
+#[derive(Clone)]
+pub struct Sinks {
+    pub shared: Arc<Shared>,
     pub clock: Clock,
-    pub stopped: watch::Receiver<bool>,
+    /// The number of the newest event.
+    pub newest: watch::Receiver<u64>,
+    /// Asks for events.
+    pub outbox: mpsc::Sender<TakeEvents>,
+    /// The core, which owns the ledger.
+    pub core: exporters::Core,
 }
 
-impl Sinks<'_> {
-    pub fn spawn(self, parts: &mut JoinSet<()>) -> Result<(), ServeError> {
-        if self.config.stdout {
-            self.spawn_one(parts, STDOUT, StdoutSink::start().map_err(ServeError::Stdout)?);
-        }
-        for endpoint in &self.config.otlp {
-            let sink = OtlpSink::new(endpoint.clone(), self.resource.clone());
-            self.spawn_one(parts, &endpoint.name, sink);
-        }
-        Ok(())
+/// The tasks of all sinks.
+#[derive(Default)]
+pub struct SinkTasks {
+    stdout: Tasks<()>,
+    otlp: Tasks<Target>,
+}
+
+impl SinkTasks {
+    /// Tells all tasks to end. Returns them, so that they can be waited for.
+    pub fn stop(&mut self) -> Vec<JoinHandle<()>> {
+        self.stdout.stop().into_iter().chain(self.otlp.stop()).collect()
+    }
+}
+
+impl Sinks {
+    /// Tells these sinks of events from now on, for whom the ledger keeps them already. `known` is how far they have
+    /// come, if that need not be asked for. Returns whether that changed anything.
+    ///
+    /// # Errors
+    /// The system gives no thread or file for standard output.
+    pub fn set(
+        &self,
+        tasks: &mut SinkTasks,
+        (config, resource): (&EventsConfig, &Resource),
+        known: Option<&OutboxFacts>,
+    ) -> io::Result<bool> {
+        let is_new = config.stdout && tasks.stdout.stats().is_empty();
+        let sink = Cell::new(if is_new { Some(StdoutSink::start()?) } else { None });
+        let stdout = config.stdout.then(|| (STDOUT.to_owned(), ()));
+        let mut changed = tasks.stdout.set(stdout.into_iter().collect(), |begin| {
+            let run = sink.take().map(|sink| self.clone().run(begin, known.cloned(), move |_| sink));
+            async move {
+                if let Some(run) = run {
+                    run.await;
+                }
+            }
+        });
+        changed |= tasks.otlp.set(targets(&config.otlp, resource), |begin| {
+            self.clone().run(begin, known.cloned(), OtlpSink::new)
+        });
+        self.shared.set_sinks(tasks.stdout.stats().into_iter().chain(tasks.otlp.stats()).collect());
+        Ok(changed)
     }
 
-    fn spawn_one(&self, parts: &mut JoinSet<()>, name: &str, sink: impl Sink + 'static) {
-        let stats = self.stats.iter().find(|(known, _)| known == name);
-        let clock = self.clock.clone();
-        let feed = EventFeed {
-            newest: self.newest.clone(),
-            outbox: self.outbox.clone(),
-            stats: stats.map(|(_, stats)| Arc::clone(stats)).unwrap_or_default(),
-            now: Arc::new(move || clock.now()),
+    async fn run<T, S: Sink + 'static>(
+        self,
+        begin: Begin<T>,
+        known: Option<OutboxFacts>,
+        sink: impl FnOnce(watch::Receiver<Arc<T>>) -> S,
+    ) {
+        let Begin { name, targets, stats, mut stopped } = begin;
+        let facts = match known {
+            Some(facts) => Some(facts),
+            None => tokio::select! {
+                facts = self.core.ask(|ledger| ledger.outbox()) => facts,
+                _ = stopped.wait_for(|stop| *stop) => None,
+            },
         };
-        let known = self.facts.sinks.iter().find(|sink| sink.name == name);
+        let Some(facts) = facts else { return };
+        let known = facts.sinks.iter().find(|sink| sink.name == name);
         let progress = SinkProgress {
-            name: name.to_owned(),
+            name,
             position: known.map_or(0, |sink| sink.position),
             delivered: known.map_or(0, |sink| sink.delivered),
             refused: known.map_or(0, |sink| sink.dropped[0]),
         };
-        parts.spawn(events::run(sink, feed, progress, self.stopped.clone()));
+        let clock = self.clock;
+        let feed =
+            EventFeed { newest: self.newest, outbox: self.outbox, stats, now: Arc::new(move || clock.now()) };
+        events::run(sink(targets), feed, progress, stopped).await;
     }
 }
 

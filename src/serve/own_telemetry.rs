@@ -23,7 +23,7 @@ use crate::export::{HttpClient, TlsFiles};
 
 const TIMEOUT_MS: u64 = 10_000;
 /// Longest wait at the end for what is still in the batches.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Why spans or logs cannot be sent.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! What the core, the HTTP surface and the exporters share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::outbox::SinkStats;
+use super::tasks::Stats;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
@@ -13,8 +13,8 @@ pub struct Shared {
     totals: SharedTotals,
     builder: Mutex<SnapshotBuilder>,
     process: Mutex<ProcessState>,
-    endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
-    sinks: SinkStats,
+    endpoints: Mutex<Stats>,
+    sinks: Mutex<Stats>,
     readiness: Mutex<Readiness>,
 }
 
@@ -32,18 +32,13 @@ pub struct Readiness {
 impl Shared {
     /// Brings the parts together.
     #[must_use]
-    pub fn new(
-        totals: SharedTotals,
-        process: ProcessState,
-        endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
-        sinks: SinkStats,
-    ) -> Self {
+    pub fn new(totals: SharedTotals, process: ProcessState) -> Self {
         Self {
             totals,
             builder: Mutex::default(),
             process: Mutex::new(process),
-            endpoints,
-            sinks,
+            endpoints: Mutex::default(),
+            sinks: Mutex::default(),
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
         }
     }
@@ -54,11 +49,20 @@ impl Shared {
         let mut process = lock(&self.process).clone();
         process.cpu_ns = process_cpu_ns();
         process.resident_bytes = resident_bytes();
-        process.endpoints =
-            self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
-        process.sinks = self.sinks.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        process.endpoints = standing(&self.endpoints);
+        process.sinks = standing(&self.sinks);
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
+    }
+
+    /// Shows how these endpoints fare, and no others.
+    pub fn set_endpoints(&self, stats: Stats) {
+        *lock(&self.endpoints) = stats;
+    }
+
+    /// Shows how these sinks of events fare, and no others.
+    pub fn set_sinks(&self, stats: Stats) {
+        *lock(&self.sinks) = stats;
     }
 
     /// Returns the revision of the totals.
@@ -77,6 +81,10 @@ impl Shared {
     pub fn readiness(&self) -> Readiness {
         lock(&self.readiness).clone()
     }
+}
+
+fn standing(stats: &Mutex<Stats>) -> Vec<(String, EndpointStats)> {
+    lock(stats).iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect()
 }
 
 /// Returns the memory that this process holds, in bytes; `None` where there is no `/proc`.

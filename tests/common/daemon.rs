@@ -160,6 +160,11 @@ impl Daemon {
         });
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.process.hang_up();
+    }
+
     /// SIGTERM, and a clean end. Returns all that it logged.
     pub fn terminate(self) -> String {
         let (status, log): (ExitStatus, String) = self.process.terminate_with_log();

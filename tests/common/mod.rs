@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 pub mod process;
 pub mod real_time;
+pub mod receiver;
 pub mod samples;
 #[cfg(feature = "e2e")]
 pub mod servers;

@@ -70,6 +70,11 @@ impl Process {
         self.child.try_wait().expect("the state of a child")
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        kill_process(self.pid(), Signal::HUP).expect("SIGHUP to a child of ours");
+    }
+
     /// SIGTERM, and waits for the end.
     #[cfg(feature = "e2e")]
     pub fn terminate(self) -> ExitStatus {

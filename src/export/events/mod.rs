@@ -79,6 +79,11 @@ pub trait Sink: Send + Sync {
         feed: &EventFeed,
     ) -> impl Future<Output = Result<Told, Halt>> + Send;
 
+    /// Waits until the sink is to be reached in another way, and takes that up.
+    fn replaced(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// Returns what an operator can do about a failure, as an imperative clause.
     fn remedy(&self, halt: &Halt) -> &'static str;
 }
@@ -130,6 +135,7 @@ pub async fn run(
             },
             Round::Wait(time) => tokio::select! {
                 () = stopped(&mut shutdown) => {}
+                () = teller.sink.replaced() => (teller.failures, teller.refusing_since) = (0, None),
                 () = sleep(time) => {}
             },
         }

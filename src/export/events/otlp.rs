@@ -6,32 +6,38 @@
 use std::sync::Arc;
 
 use super::{EventFeed, Sink, Told, stats};
-use crate::config::EndpointConfig;
 use crate::export::bisect::{self, Delivered, Halt};
 use crate::export::outcome::Outcome;
 use crate::export::remedy::{Signal, remedy};
+use crate::export::target::{Target, Targets, replaced};
 use crate::export::transport::{Deliver, Renewing};
 use crate::model::StoredEvent;
-use crate::telemetry::{Resource, event};
+use crate::telemetry::event;
 
 /// Sends events to one endpoint.
 pub struct OtlpSink {
-    config: Arc<EndpointConfig>,
+    targets: Targets,
+    target: Arc<Target>,
     transport: Renewing,
-    resource: Resource,
 }
 
 impl OtlpSink {
-    /// Makes a sink for the endpoint. It connects when there is something to tell.
+    /// Makes a sink for the endpoint of a target, which may become another. It connects when there is something to tell.
     #[must_use]
-    pub fn new(config: EndpointConfig, resource: Resource) -> Self {
-        let config = Arc::new(config);
-        Self { transport: Renewing::new(Arc::clone(&config)), config, resource }
+    pub fn new(mut targets: Targets) -> Self {
+        let target = Arc::clone(&targets.borrow_and_update());
+        let transport = Renewing::new(Arc::new(target.endpoint.clone()));
+        Self { targets, target, transport }
+    }
+
+    fn take_up(&mut self) {
+        self.target = Arc::clone(&self.targets.borrow_and_update());
+        self.transport = Renewing::new(Arc::new(self.target.endpoint.clone()));
     }
 
     async fn exchange(&self, events: &[&StoredEvent], feed: &EventFeed) -> Outcome {
         stats(feed, |stats| stats.attempts += 1);
-        let request = event::logs_request(events.iter().copied(), &self.resource);
+        let request = event::logs_request(events.iter().copied(), &self.target.resource);
         let outcome = self.transport.deliver(request, (feed.now)()).await;
         if let Some(failure) = outcome.failure() {
             stats(feed, |stats| *stats.failures.entry(failure).or_default() += 1);
@@ -42,6 +48,9 @@ impl OtlpSink {
 
 impl Sink for OtlpSink {
     async fn tell(&mut self, events: &[StoredEvent], feed: &EventFeed) -> Result<Told, Halt> {
+        if self.targets.has_changed().unwrap_or(false) {
+            self.take_up();
+        }
         let events: Vec<&StoredEvent> = events.iter().collect();
         let mut budget = bisect::BUDGET;
         let sink = &*self;
@@ -53,8 +62,13 @@ impl Sink for OtlpSink {
         .map(told)
     }
 
+    async fn replaced(&mut self) {
+        replaced(&mut self.targets).await;
+        self.take_up();
+    }
+
     fn remedy(&self, halt: &Halt) -> &'static str {
-        remedy(halt.failure, self.config.protocol, Signal::Events)
+        remedy(halt.failure, self.target.endpoint.protocol, Signal::Events)
     }
 }
 

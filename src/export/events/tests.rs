@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::config::Protocol;
+use crate::export::Target;
 use crate::export::tests::fake::{FakeServer, Reply};
 use crate::export::tests::{config, resource};
 
@@ -186,7 +187,8 @@ async fn a_blocked_output_holds_up_neither_others_nor_the_end() {
 }
 
 fn otlp(server: &FakeServer) -> OtlpSink {
-    OtlpSink::new(config(format!("http://{}/otlp/v1/logs", server.address), Protocol::Http), resource())
+    let endpoint = config(format!("http://{}/otlp/v1/logs", server.address), Protocol::Http);
+    OtlpSink::new(watch::channel(Arc::new(Target { endpoint, resource: resource(), files: 0 })).1)
 }
 
 fn worded(words: &[&str]) -> Vec<String> {

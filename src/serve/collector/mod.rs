@@ -62,8 +62,8 @@ pub struct Collector {
 }
 
 /// What tells a changed file from an unchanged one without opening it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
     file: FileId,
     size: u64,
     modified_ns: i128,
@@ -110,6 +110,22 @@ impl Collector {
     #[must_use]
     pub fn with_gateway_log(self, setting: Setting) -> Self {
         Self { gateway_log: GatewayLog::new(setting), ..self }
+    }
+
+    /// Returns what `~` stands for in the gateway's configuration.
+    #[must_use]
+    pub const fn home(&self) -> Option<&PathBuf> {
+        self.home.as_ref()
+    }
+
+    /// Prices with what the operator says now. Files that did not change are not read again.
+    pub fn set_prices(&mut self, settings: PriceSettings) {
+        self.prices.set(settings);
+    }
+
+    /// Reads the gateway's own log where it is now, if that is wanted.
+    pub fn set_gateway_log(&mut self, setting: Setting) {
+        self.gateway_log = GatewayLog::new(setting);
     }
 
     /// Reads for one question, as fast as can be, and no more than that needs.
@@ -400,7 +416,8 @@ impl Stamp {
     }
 }
 
-fn stamp_of(path: &Path) -> Option<Stamp> {
+/// Returns what tells a file from what it was before or will be; `None`: it is not there.
+pub fn stamp_of(path: &Path) -> Option<Stamp> {
     path.metadata().ok().map(|metadata| stamp(&metadata))
 }
 

@@ -96,6 +96,14 @@ impl Prices {
         Self { settings, ..Self::default() }
     }
 
+    /// Brings together anew, with what the operator says now.
+    pub fn set(&mut self, settings: PriceSettings) {
+        if settings.catalogue != self.settings.catalogue {
+            self.catalogue = None;
+        }
+        (self.settings, self.read) = (settings, false);
+    }
+
     /// Returns the book in force.
     pub fn book(&self) -> Arc<PriceBook> {
         Arc::clone(&self.book)
