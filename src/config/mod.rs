@@ -14,6 +14,7 @@ mod file;
 mod money;
 mod otlp;
 mod query;
+mod relay;
 mod resolve;
 mod secret;
 mod tables;
@@ -26,6 +27,7 @@ mod tests;
 pub use env::Environment;
 pub use error::{ConfigError, Origin};
 pub use query::{QueryEndpoint, QueryFlags, query_endpoint};
+pub use relay::{DigestConfig, QuietHours, RelayConfig, RelayKind, RelayMatch, Secret};
 pub use resolve::{FileText, Inputs, Overrides, load, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::budgets::Budgets;
 use super::collector::Collector;
+use super::relay::{RelayDesk, RelayWake};
 use super::state::Shared;
 use crate::clock::Clock;
 use crate::export::events::TakeEvents;
@@ -54,6 +55,8 @@ pub enum Wake {
     Persist(EndpointState, oneshot::Sender<bool>),
     /// A sink wants what comes next.
     Events(TakeEvents),
+    /// Something about relays.
+    Relay(RelayWake),
     /// Everything on disk shall be committed now; told when it is.
     Drain(oneshot::Sender<()>),
     /// The core shall end.
@@ -89,6 +92,8 @@ pub struct Core {
     pub newest: watch::Sender<u64>,
     /// What may be spent.
     pub budgets: Budgets,
+    /// What relays and digests need.
+    pub relays: RelayDesk,
     /// Days after which runs are folded away; `None`: never.
     pub keep_days: Option<u32>,
     /// Told once everything on disk was looked at. Totals from before are those of a part of the history, whose
@@ -224,7 +229,8 @@ impl Core {
             let more = self.ledger.build_segments(now.plus(-SEGMENT_AGE_MS))?;
             round.segments = (now, if more { SEGMENTS_PAUSE_MS } else { SEGMENTS_MS });
         }
-        self.show_outbox()
+        self.show_outbox()?;
+        self.tend_relays(now)
     }
 
     fn read_transcripts(&mut self, round: &mut Round, now: UnixMs) -> Result<bool, LedgerError> {
@@ -383,6 +389,7 @@ impl Core {
         if let Ok(Some(due)) = self.ledger.next_seal() {
             wait_ms = wait_ms.min(u64::try_from(due.since(now)).unwrap_or(0));
         }
+        wait_ms = wait_ms.min(self.relays.wait_ms(now));
         if round.pause_ms(now) > 0 {
             wait_ms = round.pause_ms(now);
         }
@@ -404,6 +411,7 @@ impl Core {
             Wake::Change(Change::Everything) => round.work.everything = true,
             Wake::Change(Change::Path(path)) => self.sort(&path, &mut round.work),
             Wake::Events(question) => self.give_events(question),
+            Wake::Relay(wake) => self.serve_relays(wake),
             Wake::Persist(state, done) => {
                 let saved = self.ledger.save_endpoint(&state);
                 if let Err(error) = &saved {

@@ -15,6 +15,7 @@ use super::collector::{PriceSettings, SOURCES};
 use super::core::{Core, End, Wake};
 use super::http::{self, ListenError};
 use super::outbox::{self, Sinks};
+use super::relay::{RelayDesk, Relays};
 use super::state::Shared;
 use crate::clock::Clock;
 use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
@@ -22,6 +23,7 @@ use crate::export::{self, Feed, Persist};
 use crate::ledger::{self, Ledger, LedgerError, OpenOptions, Opened, Origin};
 use crate::model::{EndpointState, UnixMs};
 use crate::price::BudgetError;
+use crate::relay::RelayError;
 use crate::tail::{Cadence, WatchMethod, Watcher, is_remote};
 use crate::telemetry::{EndpointStats, ProcessState, Resource, SourceState};
 
@@ -50,6 +52,9 @@ pub enum ServeError {
     /// A budget's time zone is not known here.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// A relay or digest cannot be what the configuration says.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(std::io::Error),
@@ -69,6 +74,7 @@ impl ServeError {
             self,
             Self::Listen(_)
                 | Self::Budget(_)
+                | Self::Relay(_)
                 | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
         )
     }
@@ -128,6 +134,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let listener = http::bind(config.listen, &origin.unwrap_or_default()).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let budgets = Budgets::new(&config.budgets)?;
+    let relays = Relays::new(config)?;
     let mut ledger = open_ledger(config, now)?;
     let (wakes, inbox) = channel();
     let (stop, stopped) = watch::channel(false);
@@ -146,7 +153,9 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         ..ProcessState::default()
     };
     let sink_stats = outbox::prepare(&mut ledger, &config.events)?;
-    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone(), sink_stats.clone()));
+    relays.prepare(&mut ledger, now)?;
+    let told = (sink_stats.clone(), relays.stats());
+    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone(), told));
     let resource = Resource {
         service_name: config.resource.service_name.clone(),
         service_namespace: config.resource.service_namespace.clone(),
@@ -175,9 +184,13 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     }
     .spawn(&mut parts)?;
     parts.spawn(forward(questions, wakes.clone(), Wake::Events));
+    let (relay_wakes, relay_questions) = mpsc::channel(16);
+    let desk = relays.spawn(&mut parts, &relay_wakes, clock, &stopped);
+    drop(relay_wakes);
+    parts.spawn(forward(relay_questions, wakes.clone(), Wake::Relay));
     let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
     parts.spawn(http::serve(listener, surface, stopped));
-    let core = core(config, clock, (ledger, budgets), shared, (changed, looked, newest), &wakes);
+    let core = core(config, clock, (ledger, budgets, desk), shared, (changed, looked, newest), &wakes);
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("core".into())
@@ -210,7 +223,7 @@ impl Running {
 fn core(
     config: &Config,
     clock: &Clock,
-    (ledger, budgets): (Ledger, Budgets),
+    (ledger, budgets, relays): (Ledger, Budgets, RelayDesk),
     shared: Arc<Shared>,
     (changed, looked, newest): (watch::Sender<u64>, watch::Sender<bool>, watch::Sender<u64>),
     wakes: &Sender<Wake>,
@@ -249,6 +262,7 @@ fn core(
         changed,
         newest,
         budgets,
+        relays,
         keep_days: config.ledger.keep_days,
         looked,
     }

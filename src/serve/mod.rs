@@ -11,6 +11,7 @@ mod http;
 mod logging;
 mod outbox;
 mod own_telemetry;
+mod relay;
 mod state;
 
 pub use budgets::Budgets;
@@ -20,3 +21,4 @@ pub use collector::{
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
+pub use relay::{Relays, request_path};

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::SinkStats;
+use super::relay::RelayStatsByName;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
@@ -15,6 +16,7 @@ pub struct Shared {
     process: Mutex<ProcessState>,
     endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
     sinks: SinkStats,
+    relays: RelayStatsByName,
     readiness: Mutex<Readiness>,
 }
 
@@ -36,7 +38,7 @@ impl Shared {
         totals: SharedTotals,
         process: ProcessState,
         endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
-        sinks: SinkStats,
+        (sinks, relays): (SinkStats, RelayStatsByName),
     ) -> Self {
         Self {
             totals,
@@ -44,6 +46,7 @@ impl Shared {
             process: Mutex::new(process),
             endpoints,
             sinks,
+            relays,
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
         }
     }
@@ -57,6 +60,8 @@ impl Shared {
         process.endpoints =
             self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         process.sinks = self.sinks.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        process.relay_stats =
+            self.relays.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }
