@@ -7,6 +7,7 @@ mod bundle;
 mod demo;
 mod export;
 mod manual;
+mod relay;
 mod report;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ pub use bundle::BundleArgs;
 pub use demo::{DemoArgs, DemoGeneration, DemoIncident};
 pub use export::{EXPORT_FORMAT, ExportArgs};
 pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
+pub use relay::{RelayArgs, RelayCommand};
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
 
 /// Exit status of bad usage and of a bad configuration (`EX_USAGE` of sysexits.h).
@@ -66,6 +68,9 @@ pub enum Command {
     /// Write rules, alerts, runbooks and dashboards for Prometheus, Grafana or Kubernetes
     #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
+    /// Test relays, list the messages that were given up, and have them sent again
+    #[command(after_help = relay::EXAMPLES)]
+    Relay(RelayArgs),
     /// Run a simulated gateway in a temporary directory, and `serve` on it
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
@@ -319,6 +324,12 @@ mod tests {
             ("bundle", 64),
             ("bundle --out", 64),
             ("demo --incident fire", 64),
+            ("relay --help", 0),
+            ("relay", 64),
+            ("relay test", 64),
+            ("relay retry", 64),
+            ("relay retry 1 --all", 64),
+            ("relay retry one", 64),
             ("report --help", 0),
             ("report --by jobs", 64),
             ("report --format xml", 64),

@@ -14,6 +14,7 @@ pub mod model;
 pub mod openclaw;
 mod page;
 pub mod price;
+pub mod relay;
 pub mod report;
 pub mod serve;
 pub mod tail;

@@ -14,6 +14,7 @@ use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides, Source,
 };
 use openclaw_usage::demo::command::{self as demo, DemoError};
+use openclaw_usage::relay::command::{self as relaying, RelayCommandError};
 use openclaw_usage::report::command::{self as reporting, CommandError};
 use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
 
@@ -53,6 +54,8 @@ enum Failure {
     Report(#[from] CommandError),
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Relay(#[from] RelayCommandError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -69,10 +72,12 @@ impl Failure {
             Self::Demo(error) if error.is_usage() => EXIT_USAGE,
             Self::Report(error) if error.is_usage() => EXIT_USAGE,
             Self::Bundle(error) if error.is_usage() => EXIT_USAGE,
+            Self::Relay(error) if error.is_usage() => EXIT_USAGE,
             Self::Serve(_)
             | Self::Demo(_)
             | Self::Report(_)
             | Self::Bundle(_)
+            | Self::Relay(_)
             | Self::Runtime(_)
             | Self::Output(_)
             | Self::Page(..) => 1,
@@ -141,6 +146,12 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Bundle(args) => {
             bundle::run(&args, &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Relay(args) => {
+            let config = load(&args.overrides())?;
+            let out = &mut std::io::stdout().lock();
+            runtime.block_on(relaying::run(&args.command, &config, &clock, out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Prices(args) => {

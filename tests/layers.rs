@@ -27,13 +27,14 @@ const EVERYTHING: &[&str] = &[
     "openclaw",
     "page",
     "price",
+    "relay",
     "report",
     "serve",
     "tail",
     "telemetry",
 ];
 
-const RULES: [Rule; 24] = [
+const RULES: [Rule; 27] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -58,6 +59,13 @@ const RULES: [Rule; 24] = [
         &["config", "model", "telemetry"],
         "sending knows snapshots and endpoints, not how they came about",
     ),
+    (
+        "relay",
+        &["config", "export", "model", "price", "telemetry"],
+        "messages follow from events and settings; the queue is the ledger's, and sending is an exporter's business",
+    ),
+    ("relay/tests", EVERYTHING, "they hold tasks against a real queue"),
+    ("relay/command", EVERYTHING, "the command reads the ledger and the clock"),
     ("cli", &["config"], "the command line yields settings and nothing else"),
     ("clock", &["model"], "the clock only tells the time"),
     ("bundle", &["cli"], "rules are made of the repository's own files and a few flags"),

@@ -6,6 +6,7 @@
 //! | `report` | what a report says of recorded gateways, in every format, from either source |
 //! | `export` | what programs get of recorded gateways; what shells and groff make of completions and manual pages |
 //! | `events` | events on standard output: once for each run, whole, the same again after a kill |
+//! | `relay` | messages and digests to services: in order, at least once, within limits; no secret is told |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -78,6 +79,8 @@ mod real_servers;
 mod recorded;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod relay;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl Scan {
         from: Option<FilePosition>,
         now: UnixMs,
     ) -> Option<FilePosition> {
-        let poll = match run_log::poll(reader, runs_dir, name, from, now) {
+        let poll = match run_log::poll(reader, runs_dir, name, from, false, now) {
             Ok(poll) => poll,
             Err(error) => {
                 self.refuse(name, error);

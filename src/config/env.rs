@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::file::{SCALAR_KEYS, nearest};
 use super::otlp::{EndpointTable, Receives, check_url, mask_url, with_path};
+use super::relay::VARIABLES as RELAYS;
 use super::value::{Raw, Value};
 use super::{ConfigError, Origin, Protocol};
 
@@ -51,6 +52,11 @@ impl Environment {
         self.0.get(name).map(|text| Raw::new(text, Origin::Env(name.to_owned())))
     }
 
+    /// Returns the names of all variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Returns the value of one of our keys: `ledger.path` is `OPENCLAW_USAGE_LEDGER_PATH`.
     pub(super) fn setting(&self, key: &str) -> Option<Raw> {
         variable_of(key).and_then(|name| self.get(&name))
@@ -73,7 +79,8 @@ impl Environment {
         };
         self.0
             .keys()
-            .filter(|name| name.starts_with(OWN_PREFIX) && !known.contains(name) && !service_link(name))
+            .filter(|name| name.starts_with(OWN_PREFIX) && !name.starts_with(RELAYS))
+            .filter(|name| !known.contains(name) && !service_link(name))
             .map(|name| {
                 let hint = nearest(name, known.iter().map(String::as_str))
                     .map_or_else(|| "remove it".to_owned(), |near| format!("did you mean {near}?"));

@@ -15,6 +15,7 @@ mod load;
 mod money;
 mod otlp;
 mod query;
+mod relay;
 mod resolve;
 mod secret;
 mod tables;
@@ -28,6 +29,7 @@ pub use env::Environment;
 pub use error::{ConfigError, Origin};
 pub use load::{Loaded, Source, load};
 pub use query::{QueryEndpoint, QueryFlags, query_endpoint};
+pub use relay::{DigestConfig, QuietHours, RelayConfig, RelayKind, RelayMatch, Secret};
 pub use resolve::{FileText, Inputs, Overrides, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{

@@ -6,6 +6,7 @@ use super::env::Signal;
 use super::file::FileLayer;
 use super::money;
 use super::otlp::{EndpointTable, Receives};
+use super::relay;
 use super::secret::ReadFile;
 use super::value::{KeepDays, MaxEvents, MaxJobs, Millis, Name, Profile, Raw, Switch, Value};
 use super::{
@@ -100,11 +101,16 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     let events = resolver.events(read)?;
     let mut tables = |name: &str| resolver.file.tables.remove(name).unwrap_or_default();
     let (prices, aliases, budgets) = (tables("price"), tables("alias"), tables("budget"));
+    let (relays, digests) = (tables("relay"), tables("digest"));
     let rows = &mut resolver.explained;
     let prices = money::prices(&prices, rows)?;
     let aliases = money::aliases(&aliases, rows)?;
     let billing = money::billing(&resolver.file.billing, rows)?;
     let budgets = money::budgets(&budgets, rows)?;
+    let with = relay::Surroundings { env: &inputs.env, paths: &resolver.paths, read };
+    let relays = relay::relays(&relays, &with, rows)?;
+    let digests = relay::digests(&digests, &relays, rows)?;
+    resolver.warnings.extend(relay::unknown_variables(&inputs.env, &relays));
     let own_telemetry = OwnTelemetryConfig {
         traces_endpoint: resolver.own_signal("traces endpoint", Signal::Traces)?,
         logs_endpoint: resolver.own_signal("logs endpoint", Signal::Logs)?,
@@ -127,6 +133,8 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
         aliases,
         billing,
         budgets,
+        relays,
+        digests,
         log,
         own_telemetry,
         warnings: resolver.warnings,

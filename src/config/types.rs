@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::Origin;
 use super::value::keyword;
+use super::{DigestConfig, Origin, RelayConfig};
 use crate::model::{Billing, BudgetDefinition, PriceAlias, PriceEntry};
 
 /// Everything the program was asked to do.
@@ -46,6 +46,10 @@ pub struct Config {
     pub billing: Vec<(String, Billing)>,
     /// Budgets, each with a name of its own and a time zone that this machine knows.
     pub budgets: Vec<BudgetDefinition>,
+    /// Services that are told of events, each with a name of its own.
+    pub relays: Vec<RelayConfig>,
+    /// Reports that are posted to them, each with a name of its own.
+    pub digests: Vec<DigestConfig>,
     /// Our own diagnostics on stderr.
     pub log: LogConfig,
     /// Our own traces and logs over OTLP.

@@ -188,7 +188,13 @@ fn speaks_tls(body: &[u8]) -> bool {
 
 /// Reads `Retry-After`: seconds, or an HTTP date that is compared with `now`.
 fn retry_after_ms(answer: &Answer, now: UnixMs) -> Option<u64> {
-    let text = answer.retry_after.as_deref()?.trim();
+    asked_wait_ms(answer.retry_after.as_deref()?, now)
+}
+
+/// Returns the milliseconds that the value of a `Retry-After` header asks for at `now`; [`ASKED_MAX_MS`] at most.
+#[must_use]
+pub fn asked_wait_ms(text: &str, now: UnixMs) -> Option<u64> {
+    let text = text.trim();
     let ms = match text.parse::<u64>() {
         Ok(seconds) => seconds.saturating_mul(1000),
         Err(_) => {

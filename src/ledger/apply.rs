@@ -6,9 +6,10 @@ use rusqlite::{Connection, params};
 
 use super::book::Book;
 use super::merge::Outcome;
-use super::outbox::{self, OutboxSettings};
+use super::outbox::Telling;
 use super::positions::save_position;
 use super::pricing::{Pricing, Spent};
+use super::relays;
 use super::series::{Held, changed_series};
 use super::store::{save_counters, save_job, save_series};
 use super::totals::{Series, Totals};
@@ -54,7 +55,9 @@ impl Ledger {
         let before = self.book.counters.clone();
         let held = self.held.as_ref();
         let pricing = &self.pricing;
-        let rules = (pricing, self.outbox.as_ref());
+        let telling = self.outbox.as_ref().filter(|_| self.book.settings.event_age_ms.is_some());
+        let telling = telling.map(|settings| Telling { settings, relays: &self.relays });
+        let rules = (pricing, telling);
         let result = write((&mut self.connection, &mut self.book, rules), &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
@@ -92,7 +95,7 @@ impl Ledger {
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
-    (connection, book, (pricing, outbox)): (&mut Connection, &mut Book, (&Pricing, Option<&OutboxSettings>)),
+    (connection, book, (pricing, telling)): (&mut Connection, &mut Book, (&Pricing, Option<Telling<'_>>)),
     totals: &std::sync::Mutex<Totals>,
     held: Option<&Held>,
     batch: &Batch,
@@ -116,8 +119,9 @@ fn write(
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
             .execute(params![reject.reason.as_str(), reject.sample])?;
     }
-    if let Some(outbox) = outbox {
-        outbox::tell(&transaction, book, outbox, &fresh, now)?;
+    if let Some(telling) = telling {
+        telling.tell(&transaction, book, &fresh, now)?;
+        relays::keep_summaries(&transaction, book, &batch.summaries)?;
     }
     let series = changed_series(&lock(totals), held, book, changes, now);
     for series in &series {

@@ -30,6 +30,7 @@ mod outbox;
 mod positions;
 mod pricing;
 mod read;
+mod relays;
 mod rows;
 mod schema;
 mod segments;
@@ -55,6 +56,7 @@ pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use outbox::{Describe, OutboxSettings};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
+pub use relays::{RelayRule, Wants};
 pub use totals::{
     CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS,
     Series, SeriesKind, SharedTotals, SourceFacts, Totals,
@@ -205,8 +207,10 @@ pub struct Ledger {
     held: Option<series::Held>,
     /// The job whose segments are built next.
     unpacked: usize,
-    /// Who is told of events, if anybody.
+    /// What events say, and who is told of them.
     outbox: Option<OutboxSettings>,
+    /// The services that are told of them.
+    relays: Vec<relays::Relay>,
 }
 
 impl Ledger {

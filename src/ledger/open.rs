@@ -86,6 +86,7 @@ impl Ledger {
             held: None,
             unpacked: 0,
             outbox: None,
+            relays: Vec::new(),
         };
         Ok(Opened { ledger, origin })
     }
@@ -114,6 +115,7 @@ impl Ledger {
             held: None,
             unpacked: 0,
             outbox: None,
+            relays: Vec::new(),
         })
     }
 }

@@ -124,6 +124,12 @@ impl LedgerReader {
         self.at_rest && !is_at_rest(&self.path)
     }
 
+    /// Returns whether nobody had it open when it was opened here.
+    #[must_use]
+    pub const fn is_at_rest(&self) -> bool {
+        self.at_rest
+    }
+
     /// Looks for damage, as the writer does when it opens the ledger.
     ///
     /// # Errors

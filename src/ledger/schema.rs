@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -121,6 +121,28 @@ const MIGRATIONS: [&str; 6] = [
         name TEXT PRIMARY KEY, position INTEGER NOT NULL, delivered INTEGER NOT NULL, refused INTEGER NOT NULL,
         overflowed INTEGER NOT NULL, expired INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- A service that is told of events: since when, and messages that it took, or that were given up by reason.
+    CREATE TABLE relay (
+        name TEXT PRIMARY KEY, since_ms INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+        refused INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0,
+        overflowed INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID, STRICT;
+    -- Messages that wait for their relay in the order of their numbers, or were given up (dead_ms, reason, and status:
+    -- what the service answered). job and at: the run that they tell of.
+    CREATE TABLE relay_message (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, relay TEXT NOT NULL, queued_ms INTEGER NOT NULL, tries INTEGER NOT NULL,
+        job INTEGER, at INTEGER, content TEXT NOT NULL, dead_ms INTEGER, reason INTEGER, status INTEGER
+    ) STRICT;
+    CREATE INDEX relay_message_next ON relay_message (relay, dead_ms, id);
+    CREATE INDEX relay_message_run ON relay_message (job, at);
+    -- What a run said, until all relays that pass it on are done with it.
+    CREATE TABLE relay_summary (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    -- The last period that each digest was made of: the number of the local day that it ends with, from 1970 on.
+    CREATE TABLE digest (name TEXT PRIMARY KEY, day INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 ",
 ];
 

@@ -131,12 +131,21 @@ impl LedgerReader {
     /// # Errors
     /// [`LedgerError::Older`], and what SQLite says.
     pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
-        let failed = |error| LedgerError::of(self.path(), error);
-        let (found, known) = (schema::version(self.connection()).map_err(failed)?, schema::known_version());
+        self.check_schema()?;
+        UsageReader::begin(self.path(), self.connection(), None)
+            .map_err(|error| LedgerError::of(self.path(), error))
+    }
+
+    /// Refuses a ledger whose tables are not all there yet.
+    pub(super) fn check_schema(&self) -> Result<(), LedgerError> {
+        let found =
+            schema::version(self.connection()).map_err(|error| LedgerError::of(self.path(), error))?;
+        let known = schema::known_version();
         if found < known {
-            return Err(LedgerError::Older { path: self.path().into(), found, known });
+            Err(LedgerError::Older { path: self.path().into(), found, known })
+        } else {
+            Ok(())
         }
-        UsageReader::begin(self.path(), self.connection(), None).map_err(failed)
     }
 }
 

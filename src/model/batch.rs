@@ -1,6 +1,6 @@
 //! What one look at a source yields.
 
-use super::{BilledCall, FailedCall, GatewayEvent, Position, Run, SourceId};
+use super::{BilledCall, FailedCall, GatewayEvent, Position, Run, RunKey, SourceId};
 
 /// Why a piece of input was not counted: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +96,8 @@ pub struct Batch {
     pub failed: Vec<FailedCall>,
     /// What the gateway's log says of its scheduler.
     pub events: Vec<GatewayEvent>,
+    /// What runs said, each cut short; nothing unless somebody passes it on.
+    pub summaries: Vec<(RunKey, String)>,
     /// What could not be counted.
     pub rejects: Vec<Reject>,
     /// Whether the last consumed line was gone: history between two looks may have been lost.
@@ -117,6 +119,7 @@ impl Batch {
             calls: Vec::new(),
             failed: Vec::new(),
             events: Vec::new(),
+            summaries: Vec::new(),
             rejects: Vec::new(),
             gap: false,
             again: false,

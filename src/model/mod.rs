@@ -15,6 +15,7 @@ mod money;
 mod outbox;
 mod position;
 mod price;
+mod relay;
 mod run;
 mod time;
 mod usage;
@@ -33,6 +34,7 @@ pub use price::{
     ContextWindow, MAX_TIERS, PerMillion, PriceAlias, PriceEntry, PriceSource, RateError, RateSet, Rates,
     RatesError, Tier,
 };
+pub use relay::{DeadLetter, DeadReason, RelayFacts, RelayMessage, Settled};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status, WebhookOutcome};
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};

@@ -33,7 +33,16 @@ const SELECT: &str =
 #[must_use]
 pub fn table(totals_are_sums: bool) -> Table {
     let read = if totals_are_sums { read_summed } else { read_as_written };
-    Table { source: SOURCE, select: SELECT, recorded: "ts", since: None, dense: true, read }
+    Table {
+        source: SOURCE,
+        select: SELECT,
+        recorded: "ts",
+        since: None,
+        record: 5,
+        summaries: false,
+        dense: true,
+        read,
+    }
 }
 
 /// Returns whether 2026.6.6 or later has opened the database, by an index that earlier versions do not make.
@@ -60,7 +69,7 @@ fn read(row: &Row<'_>, rule: CacheRule, now: UnixMs) -> rusqlite::Result<Found> 
     } else {
         what(json, bytes(row.get_ref(2)?), rule, now)
     };
-    Ok(Found { mark, bytes: json.len(), what })
+    Ok(Found { mark, bytes: json.len(), what, summary: None })
 }
 
 fn what(json: &[u8], job_id: &[u8], rule: CacheRule, now: UnixMs) -> What {

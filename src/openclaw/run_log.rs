@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::record::{Parsed, is_whole_record, parse_line};
+use super::summary::summary_of;
 use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
 use crate::tail::{Age, Line, OpenError, Reader, open_regular, start_of_wanted};
 
@@ -139,7 +140,7 @@ fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
     newest
 }
 
-/// Looks at one run log and returns what lies behind `from`.
+/// Looks at one run log and returns what lies behind `from`, with what runs said if `summaries` are wanted.
 ///
 /// # Errors
 /// See [`PollError`]; nothing is consumed then.
@@ -148,6 +149,7 @@ pub fn poll(
     runs_dir: &Path,
     name: &OsStr,
     from: Option<FilePosition>,
+    summaries: bool,
     now: UnixMs,
 ) -> Result<Poll, PollError> {
     let file = open_regular(runs_dir, Path::new(name))?;
@@ -155,12 +157,17 @@ pub fn poll(
     let modified = file.metadata().map_err(failed)?.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
     let source = source_id(name);
-    let (mut runs, mut rejects) = (Vec::new(), Vec::new());
+    let (mut runs, mut said, mut rejects) = (Vec::new(), Vec::new(), Vec::new());
     let mut take = |line: &[u8]| {
+        let before = runs.len();
         parse_line(line, now, |parsed| match parsed {
             Parsed::Run(run) => runs.push(*run),
             Parsed::Reject(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });
+        // Of several records on one line, none is taken for another's.
+        if let ([run], true) = (&runs[before..], summaries) {
+            said.extend(summary_of(line).map(|text| (run.key.clone(), text)));
+        }
     };
     let mut too_long = Vec::new();
     let outcome = reader
@@ -187,6 +194,7 @@ pub fn poll(
     let changed = from != Some(outcome.to) || outcome.gap;
     let batch = changed.then_some(Batch {
         runs,
+        summaries: said,
         rejects,
         gap: outcome.gap,
         ..Batch::new(source, from.map(Position::File), Position::File(outcome.to))

@@ -13,7 +13,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::database::{Database, DatabaseError};
-use crate::model::{Batch, FileId, Position, Reject, RejectReason, Run, SourceId, TablePosition, UnixMs};
+use super::summary::summary_of;
+use crate::model::{
+    Batch, FileId, Position, Reject, RejectReason, Run, RunKey, SourceId, TablePosition, UnixMs,
+};
 
 /// Rows that one batch takes up at most: bounds memory and how long a read transaction lasts.
 const BATCH_ROWS: u64 = 2_000;
@@ -35,6 +38,10 @@ pub struct Table {
     pub recorded: &'static str,
     /// What was recorded earlier is not read.
     pub since: Option<UnixMs>,
+    /// The column of `select` with the record.
+    pub record: usize,
+    /// Whether what runs said is wanted.
+    pub summaries: bool,
     /// Whether every row of the table is a run, so that a missing number above the position is a lost run.
     pub dense: bool,
     /// Makes what it is of a row, and its identity.
@@ -49,6 +56,8 @@ pub struct Found {
     pub bytes: usize,
     /// What it is.
     pub what: What,
+    /// What the run said, if that is wanted.
+    pub summary: Option<String>,
 }
 
 /// What a row is.
@@ -88,6 +97,12 @@ impl Table {
     #[must_use]
     pub const fn since(self, since: Option<UnixMs>) -> Self {
         Self { since, ..self }
+    }
+
+    /// Returns how to read also what runs said, if that is wanted.
+    #[must_use]
+    pub const fn saying(self, summaries: bool) -> Self {
+        Self { summaries, ..self }
     }
 
     /// Returns the source's id: the key of its position.
@@ -139,6 +154,7 @@ impl Table {
         let changed = Some(&to) != from || !reading.runs.is_empty() || !reading.rejects.is_empty() || gap;
         let batch = changed.then(|| Batch {
             runs: reading.runs,
+            summaries: reading.summaries,
             rejects: reading.rejects,
             gap,
             ..Batch::new(self.source_id(), from.cloned().map(Position::Table), Position::Table(to))
@@ -166,7 +182,15 @@ impl Table {
 
     fn row(&self, connection: &Connection, row: i64, now: UnixMs) -> rusqlite::Result<Option<Found>> {
         let sql = format!("{} WHERE rowid = ?1", self.select);
-        connection.prepare_cached(&sql)?.query_row([row], |row| (self.read)(row, now)).optional()
+        connection.prepare_cached(&sql)?.query_row([row], |row| self.find(row, now)).optional()
+    }
+
+    fn find(&self, row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
+        let mut found = (self.read)(row, now)?;
+        if self.summaries && matches!(found.what, What::Run(_)) {
+            found.summary = summary_of(bytes(row.get_ref(self.record)?));
+        }
+        Ok(found)
     }
 
     /// Reads again what was consumed, from behind row `after` up to `position`: rows that changed since.
@@ -207,6 +231,8 @@ struct Reading {
     /// Rows read behind the position.
     rows: u64,
     runs: Vec<Run>,
+    /// What they said.
+    summaries: Vec<(RunKey, String)>,
     rejects: Vec<Reject>,
 }
 
@@ -215,7 +241,7 @@ impl Reading {
     fn look_at_open(&mut self, table: &Table, connection: &Connection, now: UnixMs) -> rusqlite::Result<()> {
         for row in std::mem::take(&mut self.position.open) {
             if let Some(found) = table.row(connection, row, now)? {
-                self.take(table, row, found.mark, found.what);
+                self.take(table, row, found);
             }
         }
         Ok(())
@@ -237,18 +263,22 @@ impl Reading {
                 return Ok(true);
             }
             let number: i64 = row.get(0)?;
-            let found = (table.read)(row, now)?;
+            let found = table.find(row, now)?;
             (self.position.row, self.position.mark) = (number, found.mark);
-            self.take(table, number, found.mark, found.what);
             self.rows += 1;
             bytes += found.bytes;
+            self.take(table, number, found);
         }
         Ok(false)
     }
 
-    fn take(&mut self, table: &Table, row: i64, mark: u64, what: What) {
-        match what {
-            What::Run(run) => self.runs.push(*run),
+    fn take(&mut self, table: &Table, row: i64, found: Found) {
+        let mark = found.mark;
+        match found.what {
+            What::Run(run) => {
+                self.summaries.extend(found.summary.map(|text| (run.key.clone(), text)));
+                self.runs.push(*run);
+            }
             What::Reject(reason) => {
                 let sample = format!("{}: row {row}", table.source);
                 self.rejects.push(Reject { mark: Some(mark ^ reason as u64), ..Reject::new(reason, sample) });

@@ -44,13 +44,22 @@ const ENDED: [&str; 4] = ["succeeded", "failed", "timed_out", "cancelled"];
 /// Returns how to read the table.
 #[must_use]
 pub fn table() -> Table {
-    Table { source: SOURCE, select: SELECT, recorded: "ended_at", since: None, dense: false, read }
+    Table {
+        source: SOURCE,
+        select: SELECT,
+        recorded: "ended_at",
+        since: None,
+        record: 11,
+        summaries: false,
+        dense: false,
+        read,
+    }
 }
 
 fn read(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
     let mark = xxh3_64(bytes(row.get_ref(1)?));
     let json = bytes(row.get_ref(11)?);
-    let found = |what| Ok(Found { mark, bytes: json.len(), what });
+    let found = |what| Ok(Found { mark, bytes: json.len(), what, summary: None });
     if integer(row.get_ref(2)?) != Some(1) {
         return found(What::Other);
     }

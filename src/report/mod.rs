@@ -32,6 +32,7 @@ use crate::ledger::LedgerError;
 pub use budgets::{BudgetRow, budgets, first_period, run_labels};
 pub use compat::compat;
 pub use csv::csv;
+pub use figures::cost as cost_text;
 pub use fleet::{
     Answer, Family, Gathering, Identity, Question, Refusal, Sample, Span, count as whole_count, discovery,
     fallen, fleet_report, identify, pieces, questions, read as read_answer, seen_late,

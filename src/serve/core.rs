@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::budgets::Budgets;
 use super::collector::Collector;
+use super::relay::{RelayDesk, RelayWake};
 use super::reload::Settings;
 use super::state::Shared;
 use crate::clock::Clock;
@@ -59,6 +60,8 @@ pub enum Wake {
     Ask(Question),
     /// The configuration changed; told whether that was taken up.
     Reload(Box<Settings>, oneshot::Sender<Result<(), LedgerError>>),
+    /// Something about relays.
+    Relay(RelayWake),
     /// Everything on disk shall be committed now; told when it is.
     Drain(oneshot::Sender<()>),
     /// The core shall end.
@@ -97,6 +100,8 @@ pub struct Core {
     pub newest: watch::Sender<u64>,
     /// What may be spent.
     pub budgets: Budgets,
+    /// What relays and digests need.
+    pub relays: RelayDesk,
     /// Days after which runs are folded away; `None`: never.
     pub keep_days: Option<u32>,
     /// Told once everything on disk was looked at. Totals from before are those of a part of the history, whose
@@ -232,7 +237,8 @@ impl Core {
             let more = self.ledger.build_segments(now.plus(-SEGMENT_AGE_MS))?;
             round.segments = (now, if more { SEGMENTS_PAUSE_MS } else { SEGMENTS_MS });
         }
-        self.show_outbox()
+        self.show_outbox()?;
+        self.tend_relays(now)
     }
 
     fn read_transcripts(&mut self, round: &mut Round, now: UnixMs) -> Result<bool, LedgerError> {
@@ -391,6 +397,7 @@ impl Core {
         if let Ok(Some(due)) = self.ledger.next_seal() {
             wait_ms = wait_ms.min(u64::try_from(due.since(now)).unwrap_or(0));
         }
+        wait_ms = wait_ms.min(self.relays.wait_ms(now));
         if round.pause_ms(now) > 0 {
             wait_ms = round.pause_ms(now);
         }
@@ -420,6 +427,7 @@ impl Core {
                 // Whoever asked may have ended.
                 _ = done.send(taken_up);
             }
+            Wake::Relay(wake) => self.serve_relays(wake),
             Wake::Persist(state, done) => {
                 let saved = self.ledger.save_endpoint(&state);
                 if let Err(error) = &saved {

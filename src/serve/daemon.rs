@@ -19,6 +19,7 @@ use super::core::{Core, End, Wake};
 use super::exporters::{self, Exporters};
 use super::http::{self, ListenError};
 use super::outbox::{self, SinkTasks, Sinks};
+use super::relay::{RelayDesk, RelayTasks, RelayWake, Relays};
 use super::reloading::Reloading;
 use super::state::Shared;
 use super::tasks::{self, Tasks};
@@ -29,12 +30,13 @@ use crate::export::{Persist, Target};
 use crate::ledger::{self, Ledger, LedgerError, OpenOptions, Opened, Origin};
 use crate::model::UnixMs;
 use crate::price::BudgetError;
+use crate::relay::RelayError;
 use crate::telemetry::{ProcessState, SourceState};
 
 /// Longest wait at the end for what was appended last to be committed.
 const DRAIN: Duration = Duration::from_millis(2_500);
 /// Longest wait at the end for the last pushes, which bound themselves to 3 s.
-const LAST_PUSH: Duration = Duration::from_millis(3_500);
+pub(super) const LAST_PUSH: Duration = Duration::from_millis(3_500);
 /// Longest wait at the end for the core, which may be reading a long history.
 const CORE: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,9 @@ pub enum ServeError {
     /// A budget's time zone is not known here.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// A relay or digest cannot be what the configuration says.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(std::io::Error),
@@ -81,6 +86,7 @@ impl ServeError {
             Self::Listen(_)
                 | Self::Config(_)
                 | Self::Budget(_)
+                | Self::Relay(_)
                 | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
         )
     }
@@ -102,6 +108,8 @@ pub struct Running {
     pub(super) endpoints: Tasks<Target>,
     pub(super) sinks: Sinks,
     pub(super) sink_tasks: SinkTasks,
+    pub(super) relay_wakes: mpsc::Sender<RelayWake>,
+    pub(super) relay_tasks: RelayTasks,
     /// What serves requests, and what carries questions to the core. They end with this value.
     _parts: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -165,9 +173,11 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let listener = http::bind(config.listen, &origin.unwrap_or_default()).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let budgets = Budgets::new(&config.budgets)?;
+    let (relays, mut desk) = Relays::new(config, &Vec::new())?;
     let mut ledger = open_ledger(config, now)?;
     let gateway = ledger.gateway().to_owned();
     ledger.set_outbox(outbox::settings(&config.events, &gateway))?;
+    desk.prepare(&mut ledger, now)?;
     let facts = ledger.outbox()?;
     let states = config.otlp.iter().map(|endpoint| ledger.endpoint(&endpoint.name));
     let states = states.collect::<Result<Vec<_>, _>>()?;
@@ -182,6 +192,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let mut parts = JoinSet::new();
     parts.spawn(forward(persists, wakes.clone(), |Persist { state, done }| Wake::Persist(state, done)));
     parts.spawn(forward(questions, wakes.clone(), Wake::Events));
+    let (relay_wakes, relay_questions) = mpsc::channel(16);
+    parts.spawn(forward(relay_questions, wakes.clone(), Wake::Relay));
     let surface =
         http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look: first_look.clone() };
     parts.spawn(http::serve(listener, surface, stopped));
@@ -205,10 +217,12 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         endpoints: Tasks::default(),
         sinks: Sinks { shared: Arc::clone(&shared), clock: clock.clone(), newest: news, outbox, core },
         sink_tasks: SinkTasks::default(),
+        relay_wakes,
+        relay_tasks: RelayTasks::default(),
         _parts: parts,
         stop,
         ended: spawn_core(
-            self::core(config, clock, (ledger, budgets), shared, (changed, looked, newest), wakes),
+            self::core(config, clock, (ledger, budgets, desk), shared, (changed, looked, newest), wakes),
             inbox,
         )?,
     };
@@ -218,6 +232,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         .sinks
         .set(&mut running.sink_tasks, (&config.events, &resource), Some(&facts))
         .map_err(ServeError::Stdout)?;
+    running.set_relays(relays).await;
     tracing::info!(address = %address, state_dir = %config.state_dir.display(), "serving /metrics");
     Ok(running)
 }
@@ -233,6 +248,7 @@ impl Running {
         self.stop.send_replace(true);
         let mut leaving = self.endpoints.stop();
         leaving.extend(self.sink_tasks.stop());
+        leaving.extend(self.relay_tasks.stop());
         tasks::ended(leaving, LAST_PUSH).await;
         if self.core.0.send(Wake::Shutdown).is_ok()
             && tokio::time::timeout(CORE, &mut self.ended).await.is_err()
@@ -257,7 +273,7 @@ fn process_state(ledger: &Ledger, now: UnixMs) -> ProcessState {
 fn core(
     config: &Config,
     clock: &Clock,
-    (ledger, budgets): (Ledger, Budgets),
+    (ledger, budgets, relays): (Ledger, Budgets, RelayDesk),
     shared: Arc<Shared>,
     (changed, looked, newest): (watch::Sender<u64>, watch::Sender<bool>, watch::Sender<u64>),
     wakes: Sender<Wake>,
@@ -276,6 +292,7 @@ fn core(
         changed,
         newest,
         budgets,
+        relays,
         keep_days: config.ledger.keep_days,
         looked,
     }

@@ -12,8 +12,10 @@ use tokio::sync::oneshot;
 use super::budgets::Budgets;
 use super::collector::{Collector, PriceSettings};
 use super::core::{Core, Wake};
-use super::daemon::{Running, ServeError};
+use super::daemon::{LAST_PUSH, Running, ServeError};
 use super::outbox;
+use super::relay::{RelayDesk, Relays};
+use super::tasks;
 use super::watching::Watching;
 use crate::config::{Config, EventsConfig, GatewayLog, LedgerConfig, Synchronous};
 use crate::ledger::{LedgerError, OutboxSettings};
@@ -38,6 +40,8 @@ pub enum Part {
     Endpoints,
     /// Who is told of events, and what is kept for them.
     Events,
+    /// Who is told of runs in chats, and when of whole periods.
+    Relays,
     /// Our own diagnostics.
     Log,
 }
@@ -54,6 +58,7 @@ impl Part {
             Self::Ledger => "max_jobs, ledger.keep, ledger.synchronous",
             Self::Endpoints => "otlp",
             Self::Events => "events",
+            Self::Relays => "relay, digest",
             Self::Log => "log",
         }
     }
@@ -100,6 +105,8 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         aliases,
         billing,
         budgets,
+        relays,
+        digests,
         log,
         own_telemetry,
         warnings: _,
@@ -122,6 +129,11 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         ),
         (Part::Endpoints, (otlp, resource) != (&old.otlp, &old.resource)),
         (Part::Events, (events, resource) != (&old.events, &old.resource)),
+        (
+            Part::Relays,
+            // A digest tells of budgets, too.
+            (relays, digests, budgets) != (&old.relays, &old.digests, &old.budgets),
+        ),
         (Part::Log, *log != old.log),
     ];
     let restart = [
@@ -159,6 +171,8 @@ impl Running {
             return Err(LedgerError::OtherGateway { path, found, given: given.clone() }.into());
         }
         let has = |part| changes.parts.contains(&part);
+        let relays = has(Part::Relays).then(|| Relays::new(&new, &self.shared.relays())).transpose()?;
+        let (relays, desk) = relays.unzip();
         let settings = Settings {
             state_dir: has(Part::StateDir).then(|| new.state_dir.clone()),
             watching: (has(Part::Watch) || has(Part::StateDir))
@@ -169,6 +183,7 @@ impl Running {
             repriced: has(Part::Prices),
             budgets: has(Part::Budgets).then(|| Budgets::new(&new.budgets)).transpose()?,
             outbox: has(Part::Events).then(|| self.outbox_of(&new.events)),
+            relays: desk,
             max_jobs: new.max_jobs,
             keep_days: new.ledger.keep_days,
             full_sync: new.ledger.synchronous == Synchronous::Full,
@@ -185,8 +200,18 @@ impl Running {
         if self.sinks.set(&mut self.sink_tasks, events, None).map_err(ServeError::Stdout)? {
             changes.parts.insert(Part::Events);
         }
+        if let Some(relays) = relays {
+            self.set_relays(relays).await;
+        }
         self.config = new;
         Ok(changes)
+    }
+
+    /// Goes over to other relays. The old ones end first: two of one name would not keep its order.
+    pub(super) async fn set_relays(&mut self, relays: Relays) {
+        tasks::ended(self.relay_tasks.stop(), LAST_PUSH).await;
+        self.shared.set_relays(relays.stats());
+        self.relay_tasks = relays.spawn(&self.relay_wakes, &self.clock);
     }
 
     async fn tell_core(&self, settings: Settings) -> Result<(), ServeError> {
@@ -226,6 +251,7 @@ pub struct Settings {
     repriced: bool,
     budgets: Option<Budgets>,
     outbox: Option<OutboxSettings>,
+    relays: Option<RelayDesk>,
     max_jobs: usize,
     keep_days: Option<u32>,
     full_sync: bool,
@@ -236,6 +262,10 @@ impl Core {
     pub(super) fn reload(&mut self, new: Settings) -> Result<(), LedgerError> {
         if let Some(outbox) = new.outbox {
             self.ledger.set_outbox(outbox)?;
+        }
+        if let Some(mut relays) = new.relays {
+            relays.prepare(&mut self.ledger, self.clock.now())?;
+            self.relays = relays;
         }
         self.ledger.set_full_sync(new.full_sync)?;
         self.ledger.set_max_jobs(new.max_jobs);

@@ -1,12 +1,13 @@
 //! What the core, the HTTP surface and the exporters share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::relay::RelayStatsByName;
 use super::tasks::Stats;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
-use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder};
+use crate::telemetry::{ProcessState, Snapshot, SnapshotBuilder};
 
 /// Shared by all parts of a running daemon.
 pub struct Shared {
@@ -15,6 +16,7 @@ pub struct Shared {
     process: Mutex<ProcessState>,
     endpoints: Mutex<Stats>,
     sinks: Mutex<Stats>,
+    relays: Mutex<RelayStatsByName>,
     readiness: Mutex<Readiness>,
 }
 
@@ -39,6 +41,7 @@ impl Shared {
             process: Mutex::new(process),
             endpoints: Mutex::default(),
             sinks: Mutex::default(),
+            relays: Mutex::default(),
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
         }
     }
@@ -51,6 +54,7 @@ impl Shared {
         process.resident_bytes = resident_bytes();
         process.endpoints = standing(&self.endpoints);
         process.sinks = standing(&self.sinks);
+        process.relay_stats = standing(&self.relays);
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }
@@ -63,6 +67,16 @@ impl Shared {
     /// Shows how these sinks of events fare, and no others.
     pub fn set_sinks(&self, stats: Stats) {
         *lock(&self.sinks) = stats;
+    }
+
+    /// Shows how these relays fare, and no others.
+    pub fn set_relays(&self, stats: RelayStatsByName) {
+        *lock(&self.relays) = stats;
+    }
+
+    /// Returns where each relay says how it fares.
+    pub fn relays(&self) -> RelayStatsByName {
+        lock(&self.relays).clone()
     }
 
     /// Returns the revision of the totals.
@@ -83,7 +97,7 @@ impl Shared {
     }
 }
 
-fn standing(stats: &Mutex<Stats>) -> Vec<(String, EndpointStats)> {
+fn standing<T: Clone>(stats: &Mutex<Vec<(String, Arc<Mutex<T>>)>>) -> Vec<(String, T)> {
     lock(stats).iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect()
 }
 

@@ -227,6 +227,7 @@ impl Own<'_> {
         self.exports(process);
         self.footprint(process);
         self.events(process, now);
+        self.relays(process, now);
         let version: SharedAttributes = Arc::new([(key::VERSION, env!("CARGO_PKG_VERSION").to_owned())]);
         self.points.push(gauge(&metrics::BUILD_INFO, version, [None, None], 1.0));
     }
@@ -463,5 +464,6 @@ const fn to_f64(n: u64) -> f64 {
     n as f64
 }
 
+mod relays;
 #[cfg(test)]
 mod tests;

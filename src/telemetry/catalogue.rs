@@ -71,6 +71,8 @@ pub mod key {
     pub const WATCH: &str = "openclaw.watch";
     /// Name of a receiver of events.
     pub const SINK: &str = "openclaw.sink";
+    /// Name of a relay.
+    pub const RELAY: &str = "openclaw.relay";
 
     /// Keys that only events have.
     pub mod event {
@@ -227,6 +229,22 @@ metrics! {
         "Requests or batches that a sink did not take, by reason, since this process started.";
     EVENTS_LAST_SUCCESS = Gauge "openclaw.usage.events.last_success.timestamp", "s", &[key::SINK],
         "When a sink last took events, in seconds since the epoch.";
+    RELAY_SENT = Sum "openclaw.usage.relay.sent", "1", &[key::RELAY],
+        "Messages that a relay's service took.";
+    RELAY_DEAD = Sum "openclaw.usage.relay.dead", "1", &[key::RELAY, key::REASON],
+        "Messages of a relay that were given up: its service refused them, failed at them again and again, could not be reached for too long, or too many waited.";
+    RELAY_DEAD_KEPT = Gauge "openclaw.usage.relay.dead.kept", "", &[key::RELAY],
+        "Messages that were given up and can be sent again by `openclaw-usage relay retry`.";
+    RELAY_QUEUED = Gauge "openclaw.usage.relay.queued", "", &[key::RELAY],
+        "Messages that wait for a relay.";
+    RELAY_OLDEST = Gauge "openclaw.usage.relay.oldest.age", "s", &[key::RELAY],
+        "Seconds since the oldest message that waits for a relay was put into its queue; 0 without any.";
+    RELAY_ATTEMPTS = Sum "openclaw.usage.relay.attempts", "1", &[key::RELAY],
+        "Requests sent to a relay's service since this process started.";
+    RELAY_FAILURES = Sum "openclaw.usage.relay.failures", "1", &[key::RELAY, key::REASON],
+        "Requests that a relay's service did not take, by reason, since this process started.";
+    RELAY_RETRIES = Sum "openclaw.usage.relay.retries", "1", &[key::RELAY],
+        "Requests to a relay's service that are made again, since this process started.";
     CONFIG_LOADED = Gauge "openclaw.usage.config.last_reload_successful", "", &[],
         "1 while the newest configuration is in force, 0 while a bad one was left out.";
     CONFIG_LOADED_AT = Gauge "openclaw.usage.config.last_reload.success.timestamp", "s", &[],

@@ -140,7 +140,7 @@ fn list(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("`{}`", label(key))).collect::<Vec<_>>().join(", ")
 }
 
-fn labels() -> [(&'static str, String); 20] {
+fn labels() -> [(&'static str, String); 21] {
     let words = |words: Vec<&str>| words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
     let reasons = words(Reason::ALL.map(Reason::as_str).to_vec());
     let rejects = words(RejectReason::ALL.map(RejectReason::as_str).to_vec());
@@ -179,6 +179,7 @@ fn labels() -> [(&'static str, String); 20] {
         (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`.".into()),
         (key::WATCH, "`events`, `poll`, or `none` before the first look.".into()),
         (key::ENDPOINT, "The endpoint's name in the configuration.".into()),
+        (key::RELAY, "The relay's name in the configuration.".into()),
         (key::SINK, "`stdout`, or the name of an endpoint of events in the configuration.".into()),
         (key::VERSION, "This program's version.".into()),
     ]

@@ -17,5 +17,7 @@ mod snapshot;
 pub mod text;
 
 pub use build::{SnapshotBuilder, attributes};
-pub use process::{BudgetState, EndpointStats, ExportFailure, PriceState, ProcessState, SourceState};
+pub use process::{
+    BudgetState, EndpointStats, ExportFailure, PriceState, ProcessState, RelayStats, SourceState,
+};
 pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{NanoUsd, OutboxFacts, TokenKind, UnixMs};
+use crate::model::{NanoUsd, OutboxFacts, RelayFacts, TokenKind, UnixMs};
 
 const _: () = assert!(TokenKind::ALL.len() == 4);
 
@@ -67,6 +67,19 @@ pub struct EndpointStats {
     pub clock_steps: u64,
 }
 
+/// How the messages of one relay fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayStats {
+    /// Requests sent.
+    pub attempts: u64,
+    /// Requests not taken, by reason.
+    pub failures: BTreeMap<ExportFailure, u64>,
+    /// Requests that are made again.
+    pub retries: u64,
+    /// When its service last took a message.
+    pub last_success: Option<UnixMs>,
+}
+
 /// One kind of store, as this process finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceState {
@@ -119,6 +132,10 @@ pub struct ProcessState {
     pub sinks: Vec<(String, EndpointStats)>,
     /// What is kept for them.
     pub outbox: OutboxFacts,
+    /// How relays stand in the ledger, by name.
+    pub relays: Vec<RelayFacts>,
+    /// How their messages fare, by name.
+    pub relay_stats: Vec<(String, RelayStats)>,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
     /// The prices of models that were used.

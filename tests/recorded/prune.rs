@@ -47,7 +47,7 @@ impl Log {
         let (mut bytes, mut found) = (0, 0);
         loop {
             let name = OsStr::new(LOG);
-            let poll = run_log::poll(&mut self.reader, self.folder.path(), name, self.position, NOW)
+            let poll = run_log::poll(&mut self.reader, self.folder.path(), name, self.position, false, NOW)
                 .expect("a look");
             bytes += poll.bytes_read;
             if let Some(Batch { to, runs, rejects, gap, .. }) = poll.batch {

@@ -14,6 +14,13 @@ fn example_in_force(without: &[&str]) -> String {
     lines.filter(|line| !without.iter().any(|w| line.starts_with(w))).collect::<Vec<_>>().join("\n")
 }
 
+/// The files that its relay names.
+fn with_secrets(case: Case) -> Case {
+    case.with_secret("/etc/secrets/team-url", "https://example.com/hook")
+        .with_secret("/etc/secrets/team-token", "token")
+        .with_secret("/etc/secrets/team-key", "key")
+}
+
 #[test]
 fn the_example_as_it_stands_changes_nothing() {
     let config = Case::file(EXAMPLE).resolve().unwrap();
@@ -50,15 +57,18 @@ fn lists_every_key(schema: &Schema, table: &Table) {
     let mut keys = schema.keys.to_vec();
     keys.sort_unstable();
     assert_eq!(table.values.keys().copied().collect::<Vec<_>>(), keys, "{}", schema.name);
-    if let Some(Inner::One(inner) | Inner::Many(inner)) = schema.inner {
+    let mut lists = schema.lists.to_vec();
+    lists.sort_unstable();
+    assert_eq!(table.lists.keys().copied().collect::<Vec<_>>(), lists, "{}", schema.name);
+    if let Some(Inner::One(inner) | Inner::Many(inner) | Inner::Any(inner)) = schema.inner {
         lists_every_key(inner, &table.inner[0]);
     }
 }
 
 #[test]
 fn the_example_s_prices_and_budgets_are_in_force() {
-    let config =
-        Case::file(&example_in_force(&["profile", "headers", "bearer", "basic", "ca_file", "client_"]));
+    let without = ["profile", "headers", "bearer", "basic", "ca_file", "client_", "chat"];
+    let config = with_secrets(Case::file(&example_in_force(&without)));
     let rows = config.resolve().unwrap().explain();
     let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
     let from = rows.iter().position(|(key, _)| key.starts_with("price.")).unwrap();
@@ -92,7 +102,8 @@ fn the_example_gives_the_defaults() {
     let mut expected = Case::endpoints(&["http://127.0.0.1:9090/api/v1/otlp"]);
     expected.flags.events = vec!["http://127.0.0.1:3100/otlp".into()];
     expected.flags.gateway = Some("openclaw".into());
-    let mut given = shown(Case::file(&example_in_force(&examples)));
-    given.retain(|(key, _)| !["price.", "alias.", "billing.", "budget."].iter().any(|p| key.starts_with(p)));
+    let mut given = shown(with_secrets(Case::file(&example_in_force(&[&examples[..], &["chat"]].concat()))));
+    let tables = ["price.", "alias.", "billing.", "budget.", "relay.", "digest."];
+    given.retain(|(key, _)| !tables.iter().any(|table| key.starts_with(table)));
     assert_eq!(given, shown(expected));
 }

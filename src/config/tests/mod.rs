@@ -4,6 +4,7 @@ mod endpoints;
 mod events;
 mod example;
 mod money;
+mod relays;
 
 use std::collections::BTreeMap;
 use std::io;

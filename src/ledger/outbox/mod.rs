@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::book::Book;
+use super::relays::{self, Relay, Written};
 use super::store::{count, db};
 use super::{Ledger, LedgerError};
 use crate::model::{GatewayEvent, Happening, OutboxFacts, SinkFacts, SinkProgress, StoredEvent, UnixMs};
@@ -42,10 +43,16 @@ impl Ledger {
     /// What SQLite says; nothing has changed then.
     pub fn set_outbox(&mut self, settings: OutboxSettings) -> Result<(), LedgerError> {
         self.register(&settings).map_err(|error| self.failed(error))?;
-        let is_told = !settings.sinks.is_empty();
-        self.book.settings.event_age_ms = is_told.then_some(settings.max_age_ms);
-        self.outbox = is_told.then_some(settings);
+        self.outbox = Some(settings);
+        self.decide_telling();
         Ok(())
+    }
+
+    /// Decides whether events are written at all: if a sink or a relay is told of them.
+    pub(super) fn decide_telling(&mut self) {
+        let told = |settings: &&OutboxSettings| !settings.sinks.is_empty() || !self.relays.is_empty();
+        let age = self.outbox.as_ref().filter(told).map(|settings| settings.max_age_ms);
+        self.book.settings.event_age_ms = age;
     }
 
     fn register(&mut self, settings: &OutboxSettings) -> rusqlite::Result<()> {
@@ -69,7 +76,7 @@ impl Ledger {
     /// Returns whether anybody is told of events.
     #[must_use]
     pub const fn tells(&self) -> bool {
-        self.outbox.is_some()
+        self.book.settings.event_age_ms.is_some()
     }
 
     /// Notes how far a sink has come, and returns the next events for it, at most `limit`.
@@ -165,25 +172,38 @@ impl Ledger {
     }
 }
 
-/// Writes events of a gateway's log that are not old; the transaction is the caller's.
-pub(super) fn tell(
-    connection: &Connection,
-    book: &Book,
-    settings: &OutboxSettings,
-    fresh: &[&GatewayEvent],
-    now: UnixMs,
-) -> rusqlite::Result<()> {
-    for event in fresh.iter().filter(|event| book.is_told(event.at, now)) {
-        append(connection, now, &(settings.describe)(Happening::Gateway(event)))?;
-    }
-    Ok(())
+/// What events say, and who is told of them.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    pub settings: &'a OutboxSettings,
+    pub relays: &'a [Relay],
 }
 
-fn append(connection: &Connection, now: UnixMs, content: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO outbox (stored_ms, content) VALUES (?1, ?2)")?
-        .execute(params![now.0, content])
-        .map(|_| ())
+impl Telling<'_> {
+    /// Writes events of a gateway's log that are not old; the transaction is the caller's.
+    pub fn tell(
+        self,
+        connection: &Connection,
+        book: &Book,
+        fresh: &[&GatewayEvent],
+        now: UnixMs,
+    ) -> rusqlite::Result<()> {
+        for event in fresh.iter().filter(|event| book.is_told(event.at, now)) {
+            let content = (self.settings.describe)(Happening::Gateway(event));
+            self.append(connection, now, &Written { content: &content, at: event.at, run: None })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an event for whoever is told of it.
+    fn append(self, connection: &Connection, now: UnixMs, event: &Written<'_>) -> rusqlite::Result<()> {
+        if !self.settings.sinks.is_empty() {
+            connection
+                .prepare_cached("INSERT INTO outbox (stored_ms, content) VALUES (?1, ?2)")?
+                .execute(params![now.0, event.content])?;
+        }
+        relays::queue(connection, self.relays, now, event)
+    }
 }
 
 /// Returns the number of the newest event that ever was; 0: none.

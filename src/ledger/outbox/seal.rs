@@ -3,11 +3,12 @@
 use rusqlite::{Connection, params};
 
 use super::super::book::Book;
+use super::super::relays::{self, Written};
 use super::super::rows::{RunRow, index};
 use super::super::store::{id, pack_at, unpack_at};
 use super::super::writer::Writer;
 use super::super::{Ledger, LedgerError};
-use super::{OutboxSettings, append};
+use super::{OutboxSettings, Telling};
 use crate::model::{
     Cost, CostProvenance, FinishedRun, Happening, NanoUsd, RunAt, Status, TokenKind, UnixMs, Usage,
     UsageProvenance,
@@ -29,12 +30,13 @@ impl Ledger {
     /// # Errors
     /// What SQLite says; what was not written stays due.
     pub fn seal_events(&mut self, now: UnixMs) -> Result<(), LedgerError> {
-        let Some(settings) = self.outbox.clone() else { return Ok(()) };
+        let Some(settings) = self.outbox.clone().filter(|_| self.tells()) else { return Ok(()) };
         if self.book.stale {
             self.reload()?;
         }
         while self.seal_some(&settings, now).map_err(|error| self.failed(error))? {}
-        self.trim(&settings, now).map_err(|error| self.failed(error))
+        self.trim(&settings, now).map_err(|error| self.failed(error))?;
+        self.trim_relays(now).map_err(|error| self.failed(error))
     }
 
     /// Returns when the next event of a run is due.
@@ -42,7 +44,7 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn next_seal(&self) -> Result<Option<UnixMs>, LedgerError> {
-        if self.outbox.is_none() {
+        if !self.tells() {
             return Ok(None);
         }
         self.connection
@@ -65,17 +67,20 @@ impl Ledger {
         if due.is_empty() {
             return Ok(false);
         }
+        let telling = Telling { settings, relays: &self.relays };
         let transaction = self.connection.transaction()?;
         for (job, at) in &due {
+            let run = (index(*job), unpack_at(*at));
             // A run may be gone: its calls turned out to be another's, or retention folded it away.
-            if let Some(row) = RunRow::load(&transaction, index(*job), unpack_at(*at))? {
-                let content =
-                    describe(&transaction, &self.book, settings, (index(*job), unpack_at(*at)), &row)?;
-                append(&transaction, now, &content)?;
+            if let Some(row) = RunRow::load(&transaction, run.0, run.1)? {
+                let content = &describe(&transaction, &self.book, settings, run, &row)?;
+                let at = run.1.time().plus(row.recorded);
+                telling.append(&transaction, now, &Written { content, at, run: Some(run) })?;
             }
             transaction
                 .prepare_cached("DELETE FROM outbox_run WHERE job = ?1 AND at = ?2")?
                 .execute(params![job, at])?;
+            relays::forget_summary(&transaction, (*job, *at))?;
         }
         transaction.commit()?;
         Ok(i64::try_from(due.len()).unwrap_or(0) == BATCH)

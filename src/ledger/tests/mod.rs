@@ -2,7 +2,8 @@
 //!
 //! `apply`: what becomes of records, counters and series. `calls`: what runs were billed. `model`: any sequence of
 //! both. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
-//! should be. `pricing`: charges. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
+//! should be. `pricing`: charges. `relays`: messages and what becomes of
+//! them. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
 
 mod apply;
 mod calls;
@@ -11,6 +12,7 @@ mod model;
 mod open;
 mod outbox;
 mod pricing;
+mod relays;
 mod retention;
 mod rollback;
 mod segments;

@@ -147,7 +147,8 @@ impl StateDatabase {
         self.stores = found.runs.iter().map(|table| table.source).collect();
         let again = self.again.is_none_or(|last| !(0..AGAIN_MS).contains(&now.since(last)));
         let begin = self.scope.begin();
-        for table in found.runs.iter().map(|table| table.since(begin)) {
+        let summaries = ledger.wants_summaries();
+        for table in found.runs.iter().map(|table| table.since(begin).saying(summaries)) {
             let table = &table;
             let before = ledger.position(&table.source_id()).and_then(Position::table).cloned();
             self.read_on((ledger, transcripts), &mut database, table, changed, now)?;

@@ -101,7 +101,8 @@ impl RunLogs {
         now: UnixMs,
     ) -> Result<bool, LedgerError> {
         let mut reader = std::mem::take(&mut self.reader);
-        let poll = |from| run_log::poll(&mut reader, runs_dir, name, from, now);
+        let summaries = into.0.wants_summaries();
+        let poll = |from| run_log::poll(&mut reader, runs_dir, name, from, summaries, now);
         let changed = self.take(into, runs_dir, name, now, poll);
         self.reader = reader;
         changed
@@ -236,13 +237,15 @@ struct Log<'a> {
     name: &'a OsStr,
     size: u64,
     from: Option<FilePosition>,
+    summaries: bool,
 }
 
 impl<'a> Log<'a> {
     fn of(ledger: &Ledger, runs_dir: &Path, name: &'a OsStr, listed: Stamp) -> Self {
         // A link may have been listed in place of what it leads to.
         let stamp = runs_dir.join(name).symlink_metadata().map_or(listed, |metadata| stamp(&metadata));
-        Self { name, size: listed.size, from: position_of(ledger, name, stamp) }
+        let from = position_of(ledger, name, stamp);
+        Self { name, size: listed.size, from, summaries: ledger.wants_summaries() }
     }
 
     /// Reads it piece by piece. Returns whether anybody still wants to know.
@@ -259,7 +262,8 @@ impl<'a> Log<'a> {
             (from, _) => Ok(from),
         };
         loop {
-            let poll = from.and_then(|from| run_log::poll(reader, runs_dir, self.name, from, now));
+            let poll =
+                from.and_then(|from| run_log::poll(reader, runs_dir, self.name, from, self.summaries, now));
             let done = poll.as_ref().map_or(0, |poll| poll.bytes_read.min(left));
             left -= done;
             scope.note(done);

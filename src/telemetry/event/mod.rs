@@ -24,7 +24,7 @@ use crate::model::{
 use crate::telemetry::catalogue::key::{self, event as event_key};
 
 pub use logs::request as logs_request;
-pub use types::{ALL, COMMON, EventType};
+pub use types::{ALL, COMMON, EventType, RUN};
 
 /// Longest name or id in an event, in characters.
 const MAX_CHARS: usize = 200;
@@ -94,7 +94,7 @@ fn of_run(run: &FinishedRun<'_>, gateway: &str) -> Event {
     let started = run.at.time();
     let kind = if matches!(run.at, RunAt::Started(_)) { "run" } else { "ts" };
     let id = xxh3_64(format!("{kind}\0{}\0{}", started.0, run.job_id).as_bytes());
-    let mut event = Event::new(&types::RUN, severity(run), run.recorded_at, id, gateway);
+    let mut event = Event::new(&RUN, severity(run), run.recorded_at, id, gateway);
     event.text(key::JOB_ID, run.job_id);
     event.text(key::JOB_NAME, run.job_name);
     event.text(key::AGENT, run.agent);
