@@ -6,6 +6,7 @@
 //! | `report` | what a report says of recorded gateways, in every format, from either source |
 //! | `export` | what programs get of recorded gateways; what shells and groff make of completions and manual pages |
 //! | `events` | events on standard output: once for each run, whole, the same again after a kill |
+//! | `webhooks` | notices that are posted: recorded ones, repeated, hostile, in floods and over kills; each run counts once |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -78,3 +79,5 @@ mod recorded;
 mod refusals;
 #[cfg(test)]
 mod report;
+#[cfg(test)]
+mod webhooks;

@@ -42,14 +42,19 @@ pub(super) struct SecretFile<'a> {
 }
 
 impl SecretFile<'_> {
-    /// Returns the headers that the file stands for.
-    pub(super) fn headers(&self, read: ReadFile<'_>) -> Result<Vec<(String, Raw)>, ConfigError> {
-        let text = read(&self.path).map_err(|source| ConfigError::Unreadable {
+    /// Returns what is in the file.
+    pub(super) fn text(&self, read: ReadFile<'_>) -> Result<String, ConfigError> {
+        read(&self.path).map_err(|source| ConfigError::Unreadable {
             path: self.path.clone(),
             origin: self.origin.clone(),
             source,
             remedy: "check the path and that this user may read the file",
-        })?;
+        })
+    }
+
+    /// Returns the headers that the file stands for.
+    pub(super) fn headers(&self, read: ReadFile<'_>) -> Result<Vec<(String, Raw)>, ConfigError> {
+        let text = self.text(read)?;
         let header = |name: &str, value: String| (name.to_owned(), Raw::new(value, self.origin.clone()));
         match self.key.rsplit('.').next() {
             Some("bearer_token_file") => {
@@ -86,7 +91,7 @@ impl SecretFile<'_> {
         Ok(line)
     }
 
-    fn wrong(&self, problem: String) -> ConfigError {
+    pub(super) fn wrong(&self, problem: String) -> ConfigError {
         ConfigError::SecretFile {
             key: self.key.to_owned(),
             path: self.path.clone(),

@@ -16,6 +16,7 @@ use super::core::{Core, End, Wake};
 use super::http::{self, ListenError};
 use super::outbox::{self, Sinks};
 use super::state::Shared;
+use super::webhook::{Access, CertificateError, Door};
 use crate::clock::Clock;
 use crate::config::{Config, EndpointConfig, Synchronous, WatchMode};
 use crate::export::{self, Feed, Persist};
@@ -47,6 +48,19 @@ pub enum ServeError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The receiver of webhooks cannot listen.
+    #[error(
+        "cannot listen for webhooks on {address}: {source}; free the port, or give another with --webhook-listen"
+    )]
+    WebhookListen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The receiver's certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A budget's time zone is not known here.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -68,6 +82,8 @@ impl ServeError {
         matches!(
             self,
             Self::Listen(_)
+                | Self::WebhookListen { .. }
+                | Self::Certificate(_)
                 | Self::Budget(_)
                 | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
         )
@@ -80,10 +96,20 @@ pub struct Running {
     pub address: SocketAddr,
     /// The newest revision that a scrape shows; changes with every commit that changes something exported.
     pub revisions: watch::Receiver<u64>,
+    /// The receiver of webhooks, if there is one.
+    pub webhook: Option<RunningReceiver>,
     wakes: Sender<Wake>,
     stop: watch::Sender<bool>,
     parts: JoinSet<()>,
     ended: oneshot::Receiver<End>,
+}
+
+/// A running receiver of webhooks.
+pub struct RunningReceiver {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who is let in; takes effect with the next request.
+    pub access: watch::Sender<Arc<Access>>,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -127,8 +153,16 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         .map(|value| value.origin.to_string());
     let listener = http::bind(config.listen, &origin.unwrap_or_default()).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
+    let door = match &config.webhook {
+        Some(webhook) => Some(Door::open(webhook).await?),
+        None => None,
+    };
     let budgets = Budgets::new(&config.budgets)?;
     let mut ledger = open_ledger(config, now)?;
+    ledger.set_witness(door.as_ref().and_then(Door::is_ours), now)?;
+    if !config.has_state_dir() {
+        ledger.set_unlisted();
+    }
     let (wakes, inbox) = channel();
     let (stop, stopped) = watch::channel(false);
     let (changed, revisions) = watch::channel(0);
@@ -146,7 +180,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         ..ProcessState::default()
     };
     let sink_stats = outbox::prepare(&mut ledger, &config.events)?;
-    let shared = Arc::new(Shared::new(ledger.totals(), process, stats.clone(), sink_stats.clone()));
+    let shared = Shared::new(ledger.totals(), process, stats.clone(), sink_stats.clone());
+    let shared = Arc::new(shared.with_webhook(door.as_ref().map(|door| Arc::clone(&door.stats))));
     let resource = Resource {
         service_name: config.resource.service_name.clone(),
         service_namespace: config.resource.service_namespace.clone(),
@@ -176,7 +211,9 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     .spawn(&mut parts)?;
     parts.spawn(forward(questions, wakes.clone(), Wake::Events));
     let surface = http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look };
-    parts.spawn(http::serve(listener, surface, stopped));
+    parts.spawn(http::serve(listener, surface, stopped.clone()));
+    let own_gateway = ledger.gateway().to_owned();
+    let webhook = door.map(|door| door.serve(own_gateway, wakes.clone(), clock, stopped, &mut parts));
     let core = core(config, clock, (ledger, budgets), shared, (changed, looked, newest), &wakes);
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
@@ -187,7 +224,7 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         })
         .map_err(ServeError::Thread)?;
     tracing::info!(address = %address, state_dir = %config.state_dir.display(), "serving /metrics");
-    Ok(Running { address, revisions, wakes, stop, parts, ended })
+    Ok(Running { address, revisions, webhook, wakes, stop, parts, ended })
 }
 
 impl Running {
@@ -218,6 +255,7 @@ fn core(
     let now = clock.now();
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let (method, automatic) = match config.watch {
+        _ if !config.has_state_dir() => (WatchMethod::Events, false),
         WatchMode::Events => (WatchMethod::Events, false),
         WatchMode::Poll => (WatchMethod::Poll, false),
         WatchMode::Auto if is_remote(&config.state_dir) => (WatchMethod::Poll, false),
@@ -226,7 +264,7 @@ fn core(
     let poll_ms = i64::try_from(config.poll_interval_ms).unwrap_or(i64::MAX);
     let mut cadence = Cadence::new(method, automatic, poll_ms, now);
     let mut watcher = None;
-    if method == WatchMethod::Events {
+    if method == WatchMethod::Events && config.has_state_dir() {
         let wakes = wakes.clone();
         // The core may have ended; then nobody needs the event.
         match Watcher::new(move |change| _ = wakes.send(Wake::Change(change))) {
@@ -237,10 +275,15 @@ fn core(
             }
         }
     }
+    let mut collector = Collector::new(&config.state_dir, home).with_prices(PriceSettings::of(config));
+    if config.has_state_dir() {
+        collector = collector.with_gateway_log(config.gateway_log.clone());
+    }
+    if config.webhook.is_some() {
+        collector = collector.with_webhook(!config.has_state_dir());
+    }
     Core {
-        collector: Collector::new(&config.state_dir, home)
-            .with_prices(PriceSettings::of(config))
-            .with_gateway_log(config.gateway_log.clone()),
+        collector,
         ledger,
         watcher,
         cadence,

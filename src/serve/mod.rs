@@ -9,9 +9,11 @@ mod core;
 mod daemon;
 mod http;
 mod logging;
+mod notices;
 mod outbox;
 mod own_telemetry;
 mod state;
+mod webhook;
 
 pub use budgets::Budgets;
 pub use collector::{

@@ -6,7 +6,7 @@ use super::outbox::SinkStats;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
-use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder};
+use crate::telemetry::{EndpointStats, ProcessState, Snapshot, SnapshotBuilder, WebhookStats};
 
 /// Shared by all parts of a running daemon.
 pub struct Shared {
@@ -16,6 +16,7 @@ pub struct Shared {
     endpoints: Vec<(String, Arc<Mutex<EndpointStats>>)>,
     sinks: SinkStats,
     readiness: Mutex<Readiness>,
+    webhook: Option<Arc<Mutex<WebhookStats>>>,
 }
 
 /// What stands in the way of being ready; nothing if all is well.
@@ -45,7 +46,14 @@ impl Shared {
             endpoints,
             sinks,
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
+            webhook: None,
         }
+    }
+
+    /// Shows how a receiver of webhooks fares, if there is one.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<Arc<Mutex<WebhookStats>>>) -> Self {
+        Self { webhook, ..self }
     }
 
     /// Returns all points of this moment.
@@ -57,6 +65,7 @@ impl Shared {
         process.endpoints =
             self.endpoints.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
         process.sinks = self.sinks.iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect();
+        process.webhook = self.webhook.as_ref().map(|stats| lock(stats).clone());
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }

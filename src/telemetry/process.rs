@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::webhook::WebhookStats;
 use crate::model::{NanoUsd, OutboxFacts, TokenKind, UnixMs};
 
 const _: () = assert!(TokenKind::ALL.len() == 4);
@@ -119,6 +120,8 @@ pub struct ProcessState {
     pub sinks: Vec<(String, EndpointStats)>,
     /// What is kept for them.
     pub outbox: OutboxFacts,
+    /// How its receiver of webhooks fares, if it has one.
+    pub webhook: Option<WebhookStats>,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
     /// The prices of models that were used.

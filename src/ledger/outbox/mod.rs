@@ -16,7 +16,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::book::Book;
 use super::store::{count, db};
 use super::{Ledger, LedgerError};
-use crate::model::{GatewayEvent, Happening, OutboxFacts, SinkFacts, SinkProgress, StoredEvent, UnixMs};
+use crate::model::{
+    GatewayEvent, Happening, MissingNotice, OutboxFacts, SinkFacts, SinkProgress, StoredEvent, UnixMs,
+};
 
 /// Puts something that happened into the words that are kept and sent.
 pub type Describe = Arc<dyn Fn(Happening<'_>) -> String + Send + Sync>;
@@ -177,6 +179,20 @@ pub(super) fn tell(
         append(connection, now, &(settings.describe)(Happening::Gateway(event)))?;
     }
     Ok(())
+}
+
+/// Writes that an awaited notice did not come, unless that is old; the transaction is the caller's.
+pub(super) fn tell_missing(
+    connection: &Connection,
+    book: &Book,
+    settings: &OutboxSettings,
+    missing: &MissingNotice<'_>,
+    now: UnixMs,
+) -> rusqlite::Result<()> {
+    if !book.is_told(missing.due, now) {
+        return Ok(());
+    }
+    append(connection, now, &(settings.describe)(Happening::Missing(missing)))
 }
 
 fn append(connection: &Connection, now: UnixMs, content: &str) -> rusqlite::Result<()> {
