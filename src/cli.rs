@@ -119,6 +119,9 @@ pub struct ServeArgs {
     /// The gateway's state directory [default: what OpenClaw itself uses, ~/.openclaw]
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]
     pub state_dir: Option<String>,
+    /// Read no state directory: runs come by webhook alone
+    #[arg(long, conflicts_with_all = ["state_dir", "profile"])]
+    pub no_state_dir: bool,
     /// The gateway's profile, for ~/.openclaw-NAME
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -137,6 +140,12 @@ pub struct ServeArgs {
     /// Where /metrics, /healthz and /readyz are served [default: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Where gateways may post notices of their runs, to /webhook/cron [default: off]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub webhook_listen: Option<String>,
+    /// The tokens that they show, one a line
+    #[arg(long, value_name = "FILE")]
+    pub webhook_token_file: Option<String>,
     /// Configuration file in TOML [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
@@ -158,6 +167,7 @@ impl From<ServeArgs> for Overrides {
     fn from(args: ServeArgs) -> Self {
         let ServeArgs { state_dir, profile, otlp_endpoints, events, gateway, ledger, .. } = args;
         let ServeArgs { listen, config, watch, log_level, log_format, catalogue, .. } = args;
+        let ServeArgs { no_state_dir, webhook_listen, webhook_token_file, .. } = args;
         Self {
             config,
             state_dir,
@@ -171,6 +181,9 @@ impl From<ServeArgs> for Overrides {
             log_format,
             otlp_endpoints,
             events,
+            no_state_dir,
+            webhook_listen,
+            webhook_token_file,
         }
     }
 }
@@ -278,7 +291,7 @@ mod tests {
     fn every_flag_of_serve_reaches_the_overrides() {
         let line = "check --json --state-dir D --otlp-endpoint http://a --otlp-endpoint http://b --gateway G \
                     --ledger L --listen A:1 --config C --catalogue P --watch poll --log-level debug --log-format json \
-                    --events stdout";
+                    --events stdout --webhook-listen W:1 --webhook-token-file T";
         let Command::Check(check) = parse_line(line).unwrap().command else { panic!("not check") };
         assert!(check.json);
         let some = |text: &str| Some(text.to_owned());
@@ -295,12 +308,19 @@ mod tests {
             log_format: some("json"),
             otlp_endpoints: vec!["http://a".to_owned(), "http://b".to_owned()],
             events: vec!["stdout".to_owned()],
+            no_state_dir: false,
+            webhook_listen: some("W:1"),
+            webhook_token_file: some("T"),
         };
         assert_eq!(Overrides::from(check.serve), expected);
         let Command::Serve(serve) = parse_line("serve --profile work").unwrap().command else {
             panic!("not serve")
         };
         assert_eq!(Overrides::from(serve).profile, some("work"));
+        let Command::Serve(serve) = parse_line("serve --no-state-dir").unwrap().command else {
+            panic!("not serve")
+        };
+        assert!(Overrides::from(serve).no_state_dir);
     }
 
     #[test]
@@ -313,6 +333,7 @@ mod tests {
             ("serv", 64),
             ("serve --watch often", 64),
             ("serve --profile a --state-dir b", 64),
+            ("serve --no-state-dir --state-dir b", 64),
             ("demo --duration 10", 64),
             ("demo --duration 0s", 64),
             ("demo --speed 0", 64),

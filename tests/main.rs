@@ -7,6 +7,7 @@
 //! | `export` | what programs get of recorded gateways; what shells and groff make of completions and manual pages |
 //! | `events` | events on standard output: once for each run, whole, the same again after a kill |
 //! | `relay` | messages and digests to services: in order, at least once, within limits; no secret is told |
+//! | `webhooks` | notices that are posted: recorded ones, repeated, hostile, in floods and over kills; each run counts once |
 //! | `refusals` | what cannot work ends with one clear line and the right status |
 //! | `recorded` | recorded state directories: what is counted is what their records hold |
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
@@ -87,3 +88,5 @@ mod reload;
 mod report;
 #[cfg(test)]
 mod stop;
+#[cfg(test)]
+mod webhooks;

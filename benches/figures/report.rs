@@ -108,6 +108,7 @@ fn definition(job: i64, now: UnixMs) -> JobDefinition {
         next_run_at: Some(now.plus(HOUR_MS - job * 1_000)),
         running: false,
         system: false,
+        webhook: None,
     }
 }
 
@@ -140,6 +141,7 @@ pub fn record(job: i64, at: UnixMs) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: None,
+        is_announced: false,
     }
 }
 

@@ -18,7 +18,9 @@ use super::{ConfigError, Origin, Protocol};
 const OWN_PREFIX: &str = "OPENCLAW_USAGE_";
 /// Variables without a prefix of their own that decide where things are.
 const PLACES: [&str; 4] = ["HOME", "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "XDG_STATE_HOME"];
-const EXTRA_OWN: [&str; 2] = ["OPENCLAW_USAGE_CONFIG", "OPENCLAW_USAGE_CONTAINER"];
+/// The token of our receiver, which no key of the file holds.
+pub(super) const WEBHOOK_TOKEN: &str = "OPENCLAW_USAGE_WEBHOOK_TOKEN";
+const EXTRA_OWN: [&str; 3] = ["OPENCLAW_USAGE_CONFIG", "OPENCLAW_USAGE_CONTAINER", WEBHOOK_TOKEN];
 
 /// The environment variables that matter here, by name; those that are empty count as not set.
 #[derive(Clone, Default, PartialEq, Eq)]

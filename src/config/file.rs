@@ -14,8 +14,9 @@ use super::value::Raw;
 use super::{ConfigError, Origin};
 
 /// Every key with one value, dotted as in `[ledger] path`, in the order of the documentation.
-pub(super) const SCALAR_KEYS: [&str; 19] = [
+pub(super) const SCALAR_KEYS: [&str; 26] = [
     "state_dir",
+    "no_state_dir",
     "profile",
     "gateway",
     "listen",
@@ -34,11 +35,17 @@ pub(super) const SCALAR_KEYS: [&str; 19] = [
     "events.stdout",
     "events.max_events",
     "events.max_age",
+    "webhook.listen",
+    "webhook.token_file",
+    "webhook.query_token",
+    "webhook.url",
+    "webhook.cert_file",
+    "webhook.key_file",
 ];
-const TABLES: [&str; 4] = ["ledger", "log", "resource", EVENTS];
+const TABLES: [&str; 5] = ["ledger", "log", "resource", EVENTS, "webhook"];
 const EVENTS: &str = "events";
-/// The one key that is true or false.
-const SWITCH: &str = "events.stdout";
+/// The keys that are true or false.
+const SWITCHES: [&str; 3] = ["no_state_dir", "events.stdout", "webhook.query_token"];
 const ENDPOINTS: &str = "otlp";
 const HEADERS: &str = "headers";
 const BILLING: &str = "billing";
@@ -140,7 +147,7 @@ impl Reader<'_> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
-            DeValue::Boolean(yes) if full == SWITCH => yes.to_string(),
+            DeValue::Boolean(yes) if SWITCHES.contains(&full) => yes.to_string(),
             other => {
                 let problem = "expected a string in quotes or a whole number";
                 return Err(Raw::new(other.type_str(), self.origin(key)).invalid(full, problem));

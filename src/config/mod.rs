@@ -21,6 +21,7 @@ mod secret;
 mod tables;
 mod types;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub use resolve::{FileText, Inputs, Overrides, resolve};
 pub use secret::{ReadFile, read_small_file};
 pub use types::{
     Compression, Config, EndpointConfig, EventsConfig, Explained, GatewayLog, Headers, LedgerConfig,
-    LogConfig, LogFormat, LogLevel, OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous, WatchMode,
+    LogConfig, LogFormat, LogLevel, NOWHERE, OwnTelemetryConfig, Protocol, ResourceConfig, Synchronous,
+    WatchMode,
 };
 pub use value::parse_duration_ms;
+pub use webhook::{Token, WebhookConfig};

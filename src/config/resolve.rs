@@ -11,7 +11,8 @@ use super::secret::ReadFile;
 use super::value::{KeepDays, MaxEvents, MaxJobs, Millis, Name, Profile, Raw, Switch, Value};
 use super::{
     Config, ConfigError, EndpointConfig, Environment, EventsConfig, Explained, GatewayLog, LedgerConfig,
-    LogConfig, LogFormat, LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
+    LogConfig, LogFormat, LogLevel, NOWHERE, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous,
+    WatchMode,
 };
 
 /// The values of the command line's flags; `None` where a flag was not given.
@@ -30,6 +31,9 @@ pub struct Overrides {
     pub log_format: Option<String>,
     pub otlp_endpoints: Vec<String>,
     pub events: Vec<String>,
+    pub no_state_dir: bool,
+    pub webhook_listen: Option<String>,
+    pub webhook_token_file: Option<String>,
 }
 
 impl Overrides {
@@ -44,6 +48,11 @@ impl Overrides {
             "catalogue" => (&self.catalogue, "--catalogue"),
             "log.level" => (&self.log_level, "--log-level"),
             "log.format" => (&self.log_format, "--log-format"),
+            "webhook.listen" => (&self.webhook_listen, "--webhook-listen"),
+            "webhook.token_file" => (&self.webhook_token_file, "--webhook-token-file"),
+            "no_state_dir" => {
+                return self.no_state_dir.then(|| Raw::new("true", Origin::Flag("--no-state-dir")));
+            }
             _ => return None,
         };
         value.as_ref().map(|text| Raw::new(text, Origin::Flag(flag)))
@@ -99,6 +108,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     let resource = resolver.resource()?;
     let otlp = resolver.otlp(read)?;
     let events = resolver.events(read)?;
+    let webhook = resolver.webhook(read)?;
     let mut tables = |name: &str| resolver.file.tables.remove(name).unwrap_or_default();
     let (prices, aliases, budgets) = (tables("price"), tables("alias"), tables("budget"));
     let (relays, digests) = (tables("relay"), tables("digest"));
@@ -129,6 +139,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
         resource,
         otlp,
         events,
+        webhook,
         prices,
         aliases,
         billing,
@@ -178,12 +189,12 @@ fn expand(key: &str, raw: &Raw, home: Option<&Path>, file_dir: &Path) -> Result<
     })
 }
 
-struct Resolver<'a> {
-    inputs: &'a Inputs,
+pub(super) struct Resolver<'a> {
+    pub(super) inputs: &'a Inputs,
     file: FileLayer,
-    paths: Paths,
+    pub(super) paths: Paths,
     explained: Vec<Explained>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Resolver<'_> {
@@ -192,15 +203,15 @@ impl Resolver<'_> {
         [self.inputs.flags.get(key), self.inputs.env.setting(key), self.file.scalars.get(key).cloned()]
     }
 
-    fn raw(&self, key: &str) -> Option<Raw> {
+    pub(super) fn raw(&self, key: &str) -> Option<Raw> {
         self.layers(key).into_iter().flatten().next()
     }
 
-    fn note(&mut self, key: &str, value: impl Into<String>, origin: Origin) {
+    pub(super) fn note(&mut self, key: &str, value: impl Into<String>, origin: Origin) {
         self.explained.push(Explained { key: key.to_owned(), value: value.into(), origin });
     }
 
-    fn value<T: Value>(&mut self, key: &str, default: T) -> Result<T, ConfigError> {
+    pub(super) fn value<T: Value>(&mut self, key: &str, default: T) -> Result<T, ConfigError> {
         self.value_or(key, default, Origin::Default)
     }
 
@@ -213,7 +224,7 @@ impl Resolver<'_> {
         Ok(value)
     }
 
-    fn optional<T: Value>(&mut self, key: &str, absent: &str) -> Result<Option<T>, ConfigError> {
+    pub(super) fn optional<T: Value>(&mut self, key: &str, absent: &str) -> Result<Option<T>, ConfigError> {
         let raw = self.raw(key);
         let value = raw.as_ref().map(|raw| raw.parse::<T>(key)).transpose()?;
         let shown = value.as_ref().map_or_else(|| absent.to_owned(), T::show);
@@ -221,7 +232,7 @@ impl Resolver<'_> {
         Ok(value)
     }
 
-    fn optional_path(&mut self, key: &str, absent: &str) -> Result<Option<PathBuf>, ConfigError> {
+    pub(super) fn optional_path(&mut self, key: &str, absent: &str) -> Result<Option<PathBuf>, ConfigError> {
         let raw = self.raw(key);
         let path = raw.as_ref().map(|raw| self.paths.expand(key, raw)).transpose()?;
         let shown = path.as_ref().map_or_else(|| absent.to_owned(), |path| path.display().to_string());
@@ -264,6 +275,9 @@ impl Resolver<'_> {
             None => Err(ConfigError::NoHome { key: KEY, remedy: "--state-dir" }),
         };
         let base = home.as_ref().map(|(home, _)| home.as_path());
+        if self.value("no_state_dir", Switch(false))?.0 {
+            return self.nowhere();
+        }
         for (dir, profile) in self.layers(KEY).into_iter().zip(self.layers("profile")) {
             let (path, origin) = match (dir, profile) {
                 (Some(_), Some(profile)) => {
@@ -286,6 +300,15 @@ impl Resolver<'_> {
             None => in_home(".openclaw").map(|(path, variable)| (path, Origin::DefaultFrom(variable)))?,
         };
         Ok(self.note_path(KEY, path, origin))
+    }
+
+    /// Notices of a webhook are then all there is to count.
+    fn nowhere(&mut self) -> Result<PathBuf, ConfigError> {
+        let Some(raw) = self.raw("no_state_dir").filter(|_| self.raw("webhook.listen").is_none()) else {
+            return Ok(PathBuf::from(NOWHERE));
+        };
+        let problem = "without a state directory runs come by webhook alone; give webhook.listen too";
+        Err(raw.conflict("no_state_dir", problem))
     }
 
     /// Returns the directory that OpenClaw takes for the home directory, and the variable that says so.

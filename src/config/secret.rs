@@ -42,7 +42,8 @@ pub(super) struct SecretFile<'a> {
 }
 
 impl SecretFile<'_> {
-    fn text(&self, read: ReadFile<'_>) -> Result<String, ConfigError> {
+    /// Returns what is in the file.
+    pub(super) fn text(&self, read: ReadFile<'_>) -> Result<String, ConfigError> {
         read(&self.path).map_err(|source| ConfigError::Unreadable {
             path: self.path.clone(),
             origin: self.origin.clone(),

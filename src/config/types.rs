@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::value::keyword;
-use super::{DigestConfig, Origin, RelayConfig};
+use super::{DigestConfig, Origin, RelayConfig, WebhookConfig};
 use crate::model::{Billing, BudgetDefinition, PriceAlias, PriceEntry};
 
 /// Everything the program was asked to do.
@@ -13,7 +13,7 @@ use crate::model::{Billing, BudgetDefinition, PriceAlias, PriceEntry};
 pub struct Config {
     /// The configuration file that was read; `None` if none was named. A reload reads it again.
     pub file: Option<PathBuf>,
-    /// The gateway's state directory. Nothing is ever written there.
+    /// The gateway's state directory. Nothing is ever written there. [`NOWHERE`] if it is not to be read.
     pub state_dir: PathBuf,
     /// The gateway's name if it was given. `None` is no default but an instruction: use the name that the
     /// ledger has stored, and `openclaw` for a new ledger.
@@ -38,6 +38,8 @@ pub struct Config {
     pub otlp: Vec<EndpointConfig>,
     /// Who is told of events.
     pub events: EventsConfig,
+    /// Where gateways may post notices of their runs; `None` = nowhere.
+    pub webhook: Option<WebhookConfig>,
     /// Prices that win over all others.
     pub prices: Vec<PriceEntry>,
     /// Models that are others under names of their own.
@@ -59,7 +61,16 @@ pub struct Config {
     pub(crate) explained: Vec<Explained>,
 }
 
+/// A directory that is never there: what a configuration without a state directory reads.
+pub const NOWHERE: &str = "/nonexistent/openclaw";
+
 impl Config {
+    /// Returns whether there is a state directory to read.
+    #[must_use]
+    pub fn has_state_dir(&self) -> bool {
+        self.state_dir != Path::new(NOWHERE)
+    }
+
     /// Returns every resolved value with its origin, in the order of the documentation, secrets masked.
     #[must_use]
     pub fn explain(&self) -> Vec<Explained> {

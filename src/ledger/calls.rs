@@ -23,8 +23,8 @@ impl Ledger {
         until: UnixMs,
         limit: usize,
     ) -> Result<Vec<(RunKey, Option<u64>)>, LedgerError> {
-        let Some(job) = self.book.job_index.get(job_id) else { return Ok(Vec::new()) };
-        self.load_runs(*job, job_id, until, limit).map_err(|error| self.failed(error))
+        let Some(job) = self.book.job_index.get("", job_id) else { return Ok(Vec::new()) };
+        self.load_runs(job, job_id, until, limit).map_err(|error| self.failed(error))
     }
 
     fn load_runs(
@@ -59,7 +59,7 @@ impl Ledger {
     /// Returns whether the scheduler said that a job is running when its list was last read.
     #[must_use]
     pub fn is_running(&self, job_id: &str) -> bool {
-        self.book.job_index.get(job_id).is_some_and(|at| self.book.jobs[*at].facts.running)
+        self.book.job_index.get("", job_id).is_some_and(|at| self.book.jobs[at].facts.running)
     }
 }
 
@@ -190,7 +190,7 @@ impl Writer<'_> {
         if facts.label == super::labels::JobLabel::Undecided {
             return self.labels(job, run);
         }
-        let labels = Labels::of(run, facts.label, &facts.name, facts.agent.as_deref());
+        let labels = Labels::of(&facts.gateway, run, facts.label, &facts.name, facts.agent.as_deref());
         self.label_set(labels)
     }
 }
@@ -212,6 +212,7 @@ fn unrecorded(call: &BilledCall) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: None,
+        is_announced: false,
     }
 }
 

@@ -6,17 +6,22 @@
 use rusqlite::{Connection, params};
 
 use super::labels::{JobLabel, Labels, by_schedule};
+use super::store::id;
 use super::totals::SeriesKind;
 use super::writer::Writer;
 use super::{Ledger, LedgerError};
 use crate::model::{GatewayEvent, UnixMs, WebhookOutcome};
 
 impl Ledger {
-    /// Forgets lines that were said before a time; none as old may be given again. Returns their number.
+    /// Forgets lines that were said, and notices that came, before a time; no line as old may be given again. A notice as
+    /// old that comes again is known by its run. Returns the number of lines.
     ///
     /// # Errors
     /// What SQLite says; nothing was forgotten then.
     pub fn forget_events(&mut self, before: UnixMs) -> Result<usize, LedgerError> {
+        self.connection
+            .execute("DELETE FROM notice WHERE received_ms < ?1", [before.0])
+            .map_err(|error| self.failed(error))?;
         self.connection
             .execute("DELETE FROM gateway_event WHERE said_ms < ?1", [before.0])
             .map_err(|error| self.failed(error))
@@ -31,7 +36,9 @@ pub(super) fn fresh<'e>(
     let mut fresh = Vec::new();
     for event in events {
         let noted = connection
-            .prepare_cached("INSERT INTO gateway_event VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO gateway_event (mark, said_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?
             .execute(params![event.mark.cast_signed(), event.at.0])?;
         if noted > 0 {
             fresh.push(event);
@@ -47,6 +54,12 @@ impl Writer<'_> {
     }
 
     fn note_event(&mut self, event: &GatewayEvent) -> rusqlite::Result<()> {
+        if let (Some(_), Some(job_id)) = (event.delivery, &event.job_id) {
+            let job = self.job(job_id);
+            self.transaction
+                .prepare_cached("UPDATE gateway_event SET job = ?2 WHERE mark = ?1")?
+                .execute(params![event.mark.cast_signed(), id(job)])?;
+        }
         match event.delivery {
             Some(outcome) if self.is_counted(event.at) => self.count_delivery(event, outcome),
             _ => Ok(()),
@@ -76,7 +89,7 @@ impl Writer<'_> {
             self.touched.insert(job);
         }
         let facts = &self.book.jobs[job].facts;
-        let labels = Labels::of_job(facts.label, job_id, &facts.name, facts.agent.as_deref());
+        let labels = Labels::of_job(facts);
         self.label_set(labels)
     }
 

@@ -54,10 +54,10 @@ impl Ledger {
         let mut seen = HashSet::new();
         let (mut own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
         for definition in definitions {
-            let at = self.book.job_index.get(&definition.job_id).copied().unwrap_or_else(|| {
+            let at = self.book.job_index.get("", &definition.job_id).unwrap_or_else(|| {
                 self.book.jobs.push(Job::default());
                 let at = self.book.jobs.len() - 1;
-                self.book.job_index.insert(definition.job_id.clone(), at);
+                self.book.job_index.insert("", &definition.job_id, at);
                 at
             });
             seen.insert(at);
@@ -83,12 +83,14 @@ impl Ledger {
             if definition.agent.is_some() {
                 job.facts.agent.clone_from(&definition.agent);
             }
+            job.is_witnessed = definition.webhook.as_ref().is_some_and(|url| (self.is_ours)(url));
             if before != (job.facts.clone(), job.schedule, job.defined_agent.clone()) {
                 touched.insert(at);
             }
         }
         for (at, job) in self.book.jobs.iter_mut().enumerate() {
-            if job.facts.defined && !seen.contains(&at) {
+            if job.facts.defined && !seen.contains(&at) && job.facts.gateway.is_empty() {
+                job.is_witnessed = false;
                 job.facts.defined = false;
                 job.facts.running = false;
                 job.facts.next_run = None;

@@ -3,6 +3,7 @@
 //! Bounded by construction: one-shot jobs share one id, OpenClaw's own jobs another (there is one of each kind per
 //! agent, and its name tells which), and beyond the configured number of jobs the rest share a third. Once counted, a job keeps its kind of label.
 
+use super::totals::JobFacts;
 use crate::model::{Run, ScheduleKind};
 
 /// Longest name that becomes a label value, in characters.
@@ -36,6 +37,8 @@ impl JobLabel {
 /// A set of labels: the attributes that all series of a run share. Empty: not known, and left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels {
+    /// The gateway; empty: the one that the ledger belongs to.
+    pub gateway: String,
     /// Job id, `one-shot`, `system` or `other`.
     pub job_id: String,
     /// Job name at the time of counting.
@@ -51,20 +54,20 @@ pub struct Labels {
 impl Labels {
     /// Returns the labels of a run. What the record leaves open stays empty, but for the agent, which the job
     /// settles.
-    pub fn of(run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
+    pub fn of(gateway: &str, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
         let [job_id, job_name, agent, provider, model] = parts(run, label, name, agent).map(str::to_owned);
-        Self { job_id, job_name, agent, provider, model }
+        Self { gateway: gateway.to_owned(), job_id, job_name, agent, provider, model }
     }
 
     /// Returns the labels of a job, whatever model its runs use.
-    pub fn of_job(label: JobLabel, job_id: &str, name: &str, agent: Option<&str>) -> Self {
-        let (job_id, job_name) = job_parts(label, job_id, name);
-        let agent = bounded(agent.unwrap_or_default());
-        let [job_id, job_name, agent] = [job_id, job_name, agent].map(str::to_owned);
-        Self { job_id, job_name, agent, ..Self::default() }
+    pub fn of_job(facts: &JobFacts) -> Self {
+        let (job_id, job_name) = job_parts(facts.label, &facts.job_id, &facts.name);
+        let agent = bounded(facts.agent.as_deref().unwrap_or_default());
+        let [gateway, job_id, job_name, agent] = [&facts.gateway, job_id, job_name, agent].map(str::to_owned);
+        Self { gateway, job_id, job_name, agent, ..Self::default() }
     }
 
-    /// Returns whether these are the labels that [`Labels::of`] would make.
+    /// Returns whether these, of the same gateway, are the labels that [`Labels::of`] would make.
     pub fn are_of(&self, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> bool {
         let held = [&self.job_id, &self.job_name, &self.agent, &self.provider, &self.model];
         held.map(String::as_str) == parts(run, label, name, agent)

@@ -127,9 +127,15 @@ impl Merging {
         }
     }
 
-    /// That a result was delivered or not says less than that a webhook was.
+    /// That a result was delivered or not says less than that a webhook was; and what a gateway says that does not wait for
+    /// an answer (before 2026.8.1) says less than that the notice is here.
     fn delivery(&mut self, known: &mut Delivery, new: Delivery) {
-        if new.webhook().is_some() && *known == new.plain() {
+        let is_unaware = |said| matches!(said, Delivery::NotRequested | Delivery::NotDelivered);
+        if *known == Delivery::WebhookDelivered && is_unaware(new) {
+        } else if new == Delivery::WebhookDelivered && is_unaware(*known) {
+            *known = new;
+            self.improved = true;
+        } else if new.webhook().is_some() && *known == new.plain() {
             self.value(known, new, new.plain());
         } else if known.plain() != new {
             self.value(known, new, Delivery::Unknown);
@@ -182,6 +188,7 @@ mod tests {
             delivery: Delivery::Unknown,
             session: SessionRef::default(),
             next_run_at: None,
+            is_announced: false,
         }
     }
 
@@ -190,7 +197,7 @@ mod tests {
             status: run.status,
             reason: run.reason,
             duration_ms: run.duration_ms,
-            labels: Labels::of(run, super::super::JobLabel::Own, "", None),
+            labels: Labels::of("", run, super::super::JobLabel::Own, "", None),
             usage: run.usage,
             provenance: run.provenance,
             delivery: run.delivery,

@@ -17,6 +17,7 @@
 mod apply;
 mod book;
 mod calls;
+mod commit;
 mod endpoints;
 mod events;
 mod fold;
@@ -25,6 +26,7 @@ mod jobs;
 mod labels;
 mod memory;
 mod merge;
+mod notices;
 mod open;
 mod outbox;
 mod positions;
@@ -39,6 +41,7 @@ mod store;
 mod totals;
 mod usage;
 mod used;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +65,7 @@ pub use totals::{
     Series, SeriesKind, SharedTotals, SourceFacts, Totals,
 };
 pub use usage::{FoldedRuns, UsageReader, UsedJob, UsedPart, UsedRun, Window};
+pub use witness::IsOurs;
 
 /// How much earlier than its creation a series starts, in milliseconds: one push interval, so that the zero
 /// point at its start lies one interval before its first value.
@@ -211,6 +215,8 @@ pub struct Ledger {
     outbox: Option<OutboxSettings>,
     /// The services that are told of them.
     relays: Vec<relays::Relay>,
+    /// Whether a webhook is our own receiver.
+    is_ours: IsOurs,
 }
 
 impl Ledger {
@@ -276,9 +282,13 @@ impl Ledger {
         }
         let (book, totals) =
             store::load(&self.connection).map_err(|error| LedgerError::of(&self.path, error))?;
-        let settings = self.book.settings;
-        self.book = book;
-        self.book.settings = settings;
+        let before = std::mem::replace(&mut self.book, book);
+        self.book.settings = before.settings;
+        for job in before.jobs.iter().filter(|job| job.is_witnessed) {
+            if let Some(at) = self.book.job_index.get("", &job.facts.job_id) {
+                self.book.jobs[at].is_witnessed = true;
+            }
+        }
         match &mut self.held {
             None => totals::replace(&self.totals, totals),
             // What was loaded includes what is held back, so all of it is.

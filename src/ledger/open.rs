@@ -69,7 +69,7 @@ impl Ledger {
             lock.write_all(b"openclaw-usage\n").map_err(|error| not_writable(path, &error))?;
         }
         let (mut book, totals) = store::load(&connection).map_err(|error| LedgerError::of(path, error))?;
-        book.settings = Settings { max_jobs: options.max_jobs, event_age_ms: None };
+        book.settings = Settings { max_jobs: options.max_jobs, ..Settings::default() };
         let file = file_id(path).unwrap_or_default();
         let totals = Arc::new(Mutex::new(totals));
         let pricing = super::pricing::unpriced();
@@ -87,6 +87,7 @@ impl Ledger {
             unpacked: 0,
             outbox: None,
             relays: Vec::new(),
+            is_ours: Arc::new(|_| false),
         };
         Ok(Opened { ledger, origin })
     }
@@ -100,7 +101,7 @@ impl Ledger {
         let path = Path::new("in memory");
         let (connection, mut book, totals) = in_memory(now).map_err(|error| LedgerError::of(path, error))?;
         settle_gateway(&connection, path, options)?;
-        book.settings = Settings { max_jobs: options.max_jobs, event_age_ms: None };
+        book.settings = Settings { max_jobs: options.max_jobs, ..Settings::default() };
         book.runs = Some(Runs::default());
         Ok(Self {
             path: path.into(),
@@ -116,6 +117,7 @@ impl Ledger {
             unpacked: 0,
             outbox: None,
             relays: Vec::new(),
+            is_ours: Arc::new(|_| false),
         })
     }
 }

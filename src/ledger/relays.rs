@@ -39,6 +39,7 @@ pub struct RelayRule {
 }
 
 /// A relay of the configuration.
+#[derive(Clone)]
 pub(super) struct Relay {
     rule: RelayRule,
     /// When it was first in the configuration: it is not told what was before.
@@ -350,13 +351,13 @@ pub(super) fn keep_summaries(
     summaries: &[(RunKey, String)],
 ) -> rusqlite::Result<()> {
     for (key, text) in summaries {
-        let Some(job) = book.job_index.get(&key.job_id) else { continue };
+        let Some(job) = book.job_index.get("", &key.job_id) else { continue };
         connection
             .prepare_cached(
                 "INSERT INTO relay_summary SELECT job, at, ?3 FROM outbox_run WHERE job = ?1 AND at = ?2
                  ON CONFLICT DO NOTHING",
             )?
-            .execute(params![id(*job), pack_at(key.at), text])?;
+            .execute(params![id(job), pack_at(key.at), text])?;
     }
     Ok(())
 }

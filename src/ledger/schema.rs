@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub const APPLICATION_ID: i64 = 0x4f43_5553;
 
 /// Each entry takes the schema from its index to the next version. Never change one that was released.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
     -- A job, whether or not the scheduler still knows it. label: 0 not counted yet, 1 its own id, 2 one-shot, 3 other.
@@ -121,6 +121,41 @@ const MIGRATIONS: [&str; 7] = [
         name TEXT PRIMARY KEY, position INTEGER NOT NULL, delivered INTEGER NOT NULL, refused INTEGER NOT NULL,
         overflowed INTEGER NOT NULL, expired INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
+",
+    "
+    -- gateway: the one whose webhooks told of the job; empty: the one that the ledger belongs to. Ids stay what they are.
+    CREATE TABLE job_of (
+        id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, job_id TEXT NOT NULL, name TEXT NOT NULL DEFAULT '', agent TEXT,
+        last_agent TEXT, schedule INTEGER NOT NULL DEFAULT 0, label INTEGER NOT NULL DEFAULT 0,
+        defined INTEGER NOT NULL DEFAULT 0, enabled INTEGER NOT NULL DEFAULT 1, next_run_ms INTEGER,
+        last_run_ms INTEGER, last_success_ms INTEGER, consecutive_errors INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (gateway, job_id)
+    ) STRICT;
+    INSERT INTO job_of SELECT id, '', job_id, name, agent, last_agent, schedule, label, defined, enabled, next_run_ms,
+        last_run_ms, last_success_ms, consecutive_errors FROM job;
+    DROP TABLE job;
+    ALTER TABLE job_of RENAME TO job;
+    CREATE TABLE labels_of (
+        id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, job_id TEXT NOT NULL, job_name TEXT NOT NULL, agent TEXT NOT NULL,
+        provider TEXT NOT NULL, model TEXT NOT NULL, UNIQUE (gateway, job_id, job_name, agent, provider, model)
+    ) STRICT;
+    INSERT INTO labels_of SELECT id, '', job_id, job_name, agent, provider, model FROM labels;
+    DROP TABLE labels;
+    ALTER TABLE labels_of RENAME TO labels;
+    -- Runs whose notice came by webhook lately. mark: hash of OpenClaw's own id of the run, where it told one.
+    CREATE TABLE notice (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, mark INTEGER, received_ms INTEGER NOT NULL, PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX notice_mark ON notice (mark) WHERE mark IS NOT NULL;
+    CREATE INDEX notice_received ON notice (received_ms);
+    -- Runs whose notice should come, and when it is missing.
+    CREATE TABLE awaited (
+        job INTEGER NOT NULL, at INTEGER NOT NULL, due_ms INTEGER NOT NULL, PRIMARY KEY (job, at)
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX awaited_due ON awaited (due_ms);
+    -- The job of which a log said that its webhook was not delivered, until a run is found that it explains.
+    ALTER TABLE gateway_event ADD COLUMN job INTEGER;
+    CREATE INDEX gateway_event_job ON gateway_event (job) WHERE job IS NOT NULL;
 ",
     "
     -- A service that is told of events: since when, and messages that it took, or that were given up by reason.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::book::{Book, Job, Settings};
+use super::book::{Book, Job, JobIndex, Settings};
 use super::labels::{JobLabel, Labels};
 use super::merge::Outcome;
 use super::positions::load_positions;
@@ -99,10 +99,14 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
     let jobs = jobs(connection)?;
     let labels = labels(connection)?;
     let series = series(connection)?;
+    let mut job_index = JobIndex::default();
+    for (at, job) in jobs.iter().enumerate() {
+        job_index.insert(&job.facts.gateway, &job.facts.job_id, at);
+    }
     let mut book = Book {
         gateway: meta(connection, "gateway")?.unwrap_or_default(),
-        settings: Settings { max_jobs: 0, event_age_ms: None },
-        job_index: jobs.iter().enumerate().map(|(at, job)| (job.facts.job_id.clone(), at)).collect(),
+        settings: Settings::default(),
+        job_index,
         label_index: labels.iter().enumerate().map(|(at, labels)| (Arc::clone(labels), at)).collect(),
         series_index: series.iter().map(|series| ((series.labels, series.kind), series.seq)).collect(),
         positions: load_positions(connection)?,
@@ -124,7 +128,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
 fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
     let mut statement = connection.prepare(
         "SELECT job_id, name, agent, last_agent, schedule, label, defined, enabled, next_run_ms, last_run_ms,
-                last_success_ms, consecutive_errors FROM job ORDER BY id",
+                last_success_ms, consecutive_errors, gateway FROM job ORDER BY id",
     )?;
     let rows = statement.query_map([], |row| {
         let time = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMs));
@@ -132,6 +136,7 @@ fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
         let last_agent: Option<String> = row.get(3)?;
         Ok(Job {
             facts: JobFacts {
+                gateway: row.get(12)?,
                 job_id: row.get(0)?,
                 name: row.get(1)?,
                 agent: defined_agent.clone().or(last_agent),
@@ -147,6 +152,7 @@ fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
             schedule: schedule(row.get(4)?),
             defined_agent,
             last_labels: None,
+            is_witnessed: false,
             covered: None,
         })
     })?;
@@ -170,7 +176,7 @@ pub fn save_job(connection: &Connection, at: usize, job: &Job) -> rusqlite::Resu
         ScheduleKind::OneShot => 2,
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+        "INSERT INTO job VALUES (?1, ?14, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET name = ?3, agent = ?4, last_agent = ?5, schedule = ?6, label = ?7,
          defined = ?8, enabled = ?9, next_run_ms = ?10, last_run_ms = ?11, last_success_ms = ?12,
          consecutive_errors = ?13",
@@ -190,13 +196,14 @@ pub fn save_job(connection: &Connection, at: usize, job: &Job) -> rusqlite::Resu
         time(facts.last_run),
         time(facts.last_success),
         db(facts.consecutive_errors),
+        facts.gateway,
     ])?;
     Ok(())
 }
 
 fn labels(connection: &Connection) -> rusqlite::Result<Vec<Arc<Labels>>> {
-    let mut statement =
-        connection.prepare("SELECT job_id, job_name, agent, provider, model FROM labels ORDER BY id")?;
+    let mut statement = connection
+        .prepare("SELECT job_id, job_name, agent, provider, model, gateway FROM labels ORDER BY id")?;
     let rows = statement.query_map([], |row| {
         Ok(Arc::new(Labels {
             job_id: row.get(0)?,
@@ -204,6 +211,7 @@ fn labels(connection: &Connection) -> rusqlite::Result<Vec<Arc<Labels>>> {
             agent: row.get(2)?,
             provider: row.get(3)?,
             model: row.get(4)?,
+            gateway: row.get(5)?,
         }))
     })?;
     rows.collect()
@@ -211,14 +219,16 @@ fn labels(connection: &Connection) -> rusqlite::Result<Vec<Arc<Labels>>> {
 
 /// Writes a new label set.
 pub fn save_labels(connection: &Connection, at: usize, labels: &Labels) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("INSERT INTO labels VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut statement =
+        connection.prepare_cached("INSERT INTO labels VALUES (?1, ?7, ?2, ?3, ?4, ?5, ?6)")?;
     statement.execute(params![
         id(at),
         labels.job_id,
         labels.job_name,
         labels.agent,
         labels.provider,
-        labels.model
+        labels.model,
+        labels.gateway
     ])?;
     Ok(())
 }

@@ -194,6 +194,8 @@ pub struct SourceFacts {
 /// What is shown of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
+    /// The gateway that runs it; empty: the one that the ledger belongs to.
+    pub gateway: String,
     /// OpenClaw's id.
     pub job_id: String,
     /// Its last known name.
@@ -233,9 +235,17 @@ pub struct Totals {
     pub jobs: Vec<JobFacts>,
     /// What became of input.
     pub counters: Counters,
+    /// Nobody tells which jobs there are: they are known by their notices alone. Not durable.
+    pub unlisted: bool,
 }
 
 impl Totals {
+    /// Returns whether a job that has series of its own is known to be gone.
+    #[must_use]
+    pub fn is_gone(&self, job: &JobFacts) -> bool {
+        job.label == JobLabel::Own && !job.defined && job.gateway.is_empty() && !self.unlisted
+    }
+
     /// Returns the number of the newest series; 0 if there is none.
     #[must_use]
     pub fn newest_seq(&self) -> u64 {
@@ -266,6 +276,7 @@ impl Totals {
 pub(super) fn replace(shared: &Mutex<Totals>, mut totals: Totals) {
     let mut guard = super::lock(shared);
     totals.revision = guard.revision + 1;
+    totals.unlisted = guard.unlisted;
     for series in &mut totals.series {
         series.revision = totals.revision;
     }

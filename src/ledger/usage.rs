@@ -39,6 +39,8 @@ impl Window {
 /// A job that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedJob {
+    /// The gateway that ran it; empty: the one that the ledger belongs to.
+    pub gateway: String,
     /// OpenClaw's id.
     pub job_id: String,
     /// Its name, verbatim; empty if it has none or none is known.
@@ -164,7 +166,7 @@ impl<'a> UsageReader<'a> {
     fn begin(path: &'a Path, connection: &'a Connection, runs: Option<&'a Runs>) -> rusqlite::Result<Self> {
         let transaction = connection.unchecked_transaction()?;
         let mut statement = transaction.prepare(
-            "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled FROM job ORDER BY id",
+            "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled, gateway FROM job ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
             let time =
@@ -176,12 +178,13 @@ impl<'a> UsageReader<'a> {
                 last_run: time(3)?,
                 next_run: time(4)?,
                 row: row.get(2)?,
+                gateway: row.get(6)?,
             })
         })?;
         let jobs = rows.collect::<Result<_, _>>()?;
         drop(statement);
-        let mut statement =
-            transaction.prepare("SELECT job_id, job_name, agent, provider, model FROM labels ORDER BY id")?;
+        let mut statement = transaction
+            .prepare("SELECT job_id, job_name, agent, provider, model, gateway FROM labels ORDER BY id")?;
         let rows = statement.query_map([], |row| {
             Ok(Labels {
                 job_id: row.get(0)?,
@@ -189,6 +192,7 @@ impl<'a> UsageReader<'a> {
                 agent: row.get(2)?,
                 provider: row.get(3)?,
                 model: row.get(4)?,
+                gateway: row.get(5)?,
             })
         })?;
         let labels = rows.collect::<Result<_, _>>()?;

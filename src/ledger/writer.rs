@@ -25,6 +25,8 @@ pub(super) struct Writer<'a> {
     pub transaction: &'a Transaction<'a>,
     pub book: &'a mut Book,
     pub now: UnixMs,
+    /// The gateway whose jobs are meant; empty: the one that the ledger belongs to.
+    pub gateway: String,
     insert: CachedStatement<'a>,
     applied: Applied,
     changes: Changes,
@@ -53,6 +55,7 @@ impl<'a> Writer<'a> {
             transaction,
             book,
             now,
+            gateway: String::new(),
             insert,
             applied: Applied::default(),
             changes: Changes::new(),
@@ -76,7 +79,7 @@ impl<'a> Writer<'a> {
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
                 continue;
             }
-            *self.applied.outcomes.entry(outcome).or_default() += 1;
+            self.count_outcome(outcome);
         }
         for call in &batch.calls {
             self.bill(call)?;
@@ -97,8 +100,13 @@ impl<'a> Writer<'a> {
         Ok((self.applied, self.changes, self.touched))
     }
 
+    /// Counts what became of a record.
+    pub fn count_outcome(&mut self, outcome: Outcome) {
+        *self.applied.outcomes.entry(outcome).or_default() += 1;
+    }
+
     /// Puts one record in: the outcomes table.
-    fn record(&mut self, run: &Run) -> rusqlite::Result<Outcome> {
+    pub fn record(&mut self, run: &Run) -> rusqlite::Result<Outcome> {
         let job = self.job(&run.key.job_id);
         self.newest_record = self.newest_record.max(Some(run.recorded_at));
         if self.is_folded(run.key.at) {
@@ -112,6 +120,7 @@ impl<'a> Writer<'a> {
         }
         self.count(1, run.key.at, &row, &row.parts(Vec::new()))?;
         self.note_run(job, run);
+        self.await_notice(job, run)?;
         Ok(Outcome::Inserted)
     }
 
@@ -217,6 +226,7 @@ impl<'a> Writer<'a> {
             row.take_record(self.transaction, job, at, run)?;
             row.relabel(self.transaction, job, at, labels)?;
             self.note_run(job, run);
+            self.await_notice(job, run)?;
         } else {
             row.relabel(self.transaction, job, at, labels)?;
             // What the calls told is where `relabel` has put it.
@@ -335,15 +345,16 @@ impl<'a> Writer<'a> {
 
     /// Returns the index of a job, which may be new.
     pub fn job(&mut self, job_id: &str) -> usize {
-        if let Some(at) = self.book.job_index.get(job_id) {
-            return *at;
+        if let Some(at) = self.book.job_index.get(&self.gateway, job_id) {
+            return at;
         }
         let at = self.book.jobs.len();
         let mut job = Job::default();
         job_id.clone_into(&mut job.facts.job_id);
+        job.facts.gateway.clone_from(&self.gateway);
         job.facts.enabled = true;
         self.book.jobs.push(job);
-        self.book.job_index.insert(job_id.to_owned(), at);
+        self.book.job_index.insert(&self.gateway, job_id, at);
         self.touched.insert(at);
         at
     }
@@ -372,7 +383,7 @@ impl<'a> Writer<'a> {
         {
             return Ok(last);
         }
-        let wanted = Labels::of(run, label, name, agent);
+        let wanted = Labels::of(&entry.facts.gateway, run, label, name, agent);
         let at = self.label_set(wanted)?;
         self.book.jobs[job].last_labels = Some(at);
         Ok(at)
@@ -444,9 +455,17 @@ impl<'a> Writer<'a> {
         let kind = batch.source.0.split('/').next().unwrap_or_default();
         let facts = self.book.counters.sources.entry(kind.to_owned()).or_default();
         facts.gaps += u64::from(batch.gap);
-        if self.newest_record > facts.last_record {
-            facts.last_record = self.newest_record;
-            facts.lag_ms = self.newest_record.map(|at| self.now.since(at));
+        if let Some(newest) = self.newest_record {
+            self.note_record(kind, newest);
+        }
+    }
+
+    /// Notes when a record of a source was written down.
+    pub fn note_record(&mut self, source: &str, at: UnixMs) {
+        let facts = self.book.counters.sources.entry(source.to_owned()).or_default();
+        if facts.last_record.is_none_or(|last| last < at) {
+            facts.last_record = Some(at);
+            facts.lag_ms = Some(self.now.since(at));
         }
     }
 }

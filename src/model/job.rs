@@ -33,6 +33,18 @@ pub struct JobDefinition {
     pub running: bool,
     /// Whether OpenClaw made it for itself (heartbeats, reviews of skills, promotion of memories), not a user.
     pub system: bool,
+    /// Where notices of its runs are posted.
+    pub webhook: Option<WebhookUrl>,
+}
+
+/// The address of a webhook. It may hold a secret: it is compared, and goes nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookUrl(pub String);
+
+impl std::fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookUrl(***)")
+    }
 }
 
 /// How late a job may be beyond its own period before it counts as overdue: 5 min in milliseconds. OpenClaw puts off

@@ -12,6 +12,7 @@ mod endpoint;
 mod event;
 mod job;
 mod money;
+mod notice;
 mod outbox;
 mod position;
 mod price;
@@ -26,8 +27,9 @@ pub use call::{BilledCall, FailedCall};
 pub use decimal::DecimalError;
 pub use endpoint::{EndpointState, FRESH_MS};
 pub use event::{DeliveryProblem, GatewayEvent, GatewayEventKind, Severity};
-pub use job::{Due, JobDefinition, ScheduleKind};
+pub use job::{Due, JobDefinition, ScheduleKind, WebhookUrl};
 pub use money::{Billing, Charge, Cost, CostProvenance, NanoUsd, Priceable};
+pub use notice::{MissingNotice, Notice, Receipt, is_gateway_name};
 pub use outbox::{DropReason, FinishedRun, Happening, OutboxFacts, SinkFacts, SinkProgress, StoredEvent};
 pub use position::{FileId, FilePosition, LineMark, Position, SourceId, TablePosition};
 pub use price::{

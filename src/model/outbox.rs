@@ -1,10 +1,14 @@
 //! What is told as an event, and how far each receiver of events has it.
 
-use super::{Cost, Delivery, GatewayEvent, Reason, RunAt, Status, UnixMs, Usage, UsageProvenance};
+use super::{
+    Cost, Delivery, GatewayEvent, MissingNotice, Reason, RunAt, Status, UnixMs, Usage, UsageProvenance,
+};
 
 /// A finished run, as far as its event tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedRun<'a> {
+    /// The gateway that ran it; empty: the one that the ledger belongs to.
+    pub gateway: &'a str,
     /// OpenClaw's id of the job, verbatim.
     pub job_id: &'a str,
     /// The job's name; empty if none is known.
@@ -42,6 +46,8 @@ pub enum Happening<'a> {
     Run(&'a FinishedRun<'a>),
     /// The gateway's log said something of its scheduler.
     Gateway(&'a GatewayEvent),
+    /// A notice that was awaited did not come.
+    Missing(&'a MissingNotice<'a>),
 }
 
 /// An event as it is kept until everybody has it.

@@ -217,11 +217,13 @@ pub enum WebhookOutcome {
     Blocked = 2,
     /// It was not posted, since its address is none.
     Skipped = 3,
+    /// Our own receiver was to get it, and did not.
+    Missing = 4,
 }
 
 impl WebhookOutcome {
     /// All values in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Delivered, Self::Failed, Self::Blocked, Self::Skipped];
+    pub const ALL: [Self; 5] = [Self::Delivered, Self::Failed, Self::Blocked, Self::Skipped, Self::Missing];
 
     /// Returns the value of the `openclaw.outcome` attribute.
     #[must_use]
@@ -231,6 +233,7 @@ impl WebhookOutcome {
             Self::Failed => "failed",
             Self::Blocked => "blocked",
             Self::Skipped => "skipped",
+            Self::Missing => "missing",
         }
     }
 
@@ -282,4 +285,6 @@ pub struct Run {
     /// When the job will run next. On the record of a one-shot (`at`) job `None`, or the time at which it was due
     /// itself.
     pub next_run_at: Option<UnixMs>,
+    /// Whether its version of OpenClaw posts a notice of a run like this to a webhook, if the job has one.
+    pub is_announced: bool,
 }

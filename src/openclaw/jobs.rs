@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::config_file::parse_json5;
 
-use crate::model::{JobDefinition, ScheduleKind, UnixMs};
+use crate::model::{JobDefinition, ScheduleKind, UnixMs, WebhookUrl};
 
 /// Largest list of jobs that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -99,7 +99,16 @@ pub(super) fn definition(job: &Value, states: Option<&Map<String, Value>>) -> Op
         next_run_at: next(state).or_else(|| next(job.get("state"))).map(UnixMs),
         running: [state, job.get("state")].into_iter().flatten().any(is_running),
         system: is_system(job),
+        webhook: webhook(job),
     })
+}
+
+/// Returns where notices of the job's runs are posted.
+fn webhook(job: &Value) -> Option<WebhookUrl> {
+    let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str);
+    (text("/delivery/mode") == Some("webhook"))
+        .then(|| text("/delivery/to"))?
+        .map(|url| WebhookUrl(url.trim().to_owned()))
 }
 
 fn is_running(state: &Value) -> bool {

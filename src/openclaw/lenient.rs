@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A number as it was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,5 +162,40 @@ impl<'de> Visitor<'de> for TextVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
+    }
+}
+
+/// Whether there is a text with anything in it, which itself is not looked at: it may be long, or hold half a character.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filled(pub bool);
+
+impl<'de> Deserialize<'de> for Filled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+        let mut rest = text.trim_start();
+        while let Some(more) = ["\\n", "\\t", "\\r"].iter().find_map(|blank| rest.strip_prefix(blank)) {
+            rest = more.trim_start();
+        }
+        Ok(Self(!rest.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_filled_if_anything_but_blanks_is_in_it() {
+        for (json, filled) in [
+            (r#""""#, false),
+            (r#"" \n\t ""#, false),
+            ("null", false),
+            ("17", false),
+            (r#""a""#, true),
+            (r#""\n \ud83d""#, true),
+        ] {
+            assert_eq!(serde_json::from_str::<Filled>(json).unwrap(), Filled(filled), "{json}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::lenient::{Number, Text};
+use super::lenient::{Filled, Number, Text};
 
 /// Reads the first JSON value, and returns it with its length in bytes.
 pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
@@ -43,6 +43,12 @@ pub struct RawRecord<'a> {
     pub model: Text<'a>,
     pub provider: Text<'a>,
     pub usage: RawUsage,
+    /// What the agent answered. Only whether there is anything is looked at.
+    pub summary: Filled,
+    /// OpenClaw's own id of the run, in notices of some versions.
+    pub run_id: Text<'a>,
+    /// The job, in notices from 2026.8.1 on.
+    pub job: Option<&'a serde_json::value::RawValue>,
 }
 
 /// Token counts as they were written.
@@ -96,6 +102,12 @@ enum Key {
     Provider,
     #[serde(rename = "usage")]
     Usage,
+    #[serde(rename = "summary")]
+    Summary,
+    #[serde(rename = "runId")]
+    RunId,
+    #[serde(rename = "job")]
+    Job,
     #[serde(other)]
     Unknown,
 }
@@ -138,6 +150,9 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::Model => raw.model = map.next_value()?,
                 Key::Provider => raw.provider = map.next_value()?,
                 Key::Usage => raw.usage = map.next_value()?,
+                Key::Summary => raw.summary = map.next_value()?,
+                Key::RunId => raw.run_id = map.next_value()?,
+                Key::Job => raw.job = map.next_value()?,
                 Key::Unknown => _ = map.next_value::<IgnoredAny>()?,
             }
         }

@@ -154,7 +154,15 @@ pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Resul
         session: SessionRef { id: raw.session_id.to_owned_text(), key: raw.session_key.to_owned_text() },
         // A time that makes no sense here only costs a gauge.
         next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
+        is_announced: is_announced(raw, rule, status),
     })
+}
+
+/// Returns whether a webhook gets a notice of such a run: up to 7.x if there is something to tell, from 2026.8.1 on also
+/// of every error. Source: the published packages, and recorded gateways.
+fn is_announced(raw: &RawRecord<'_>, rule: CacheRule, status: Status) -> bool {
+    let tells_of_errors = rule == CacheRule::NoneUnlessWritten;
+    raw.summary.0 || (tells_of_errors && status == Status::Error)
 }
 
 pub(super) fn time(number: Number, now: UnixMs) -> Result<Option<UnixMs>, RejectReason> {

@@ -135,6 +135,7 @@ async fn test(
 /// Returns the event of a run that never was.
 fn sample(gateway: &str, now: UnixMs) -> String {
     let run = FinishedRun {
+        gateway: "",
         job_id: "openclaw-usage-relay-test",
         job_name: "Test of this relay",
         agent: "main",

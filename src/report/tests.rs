@@ -34,6 +34,7 @@ fn run(job: &str, started: &str, model: &str) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: None,
+        is_announced: false,
     }
 }
 
@@ -331,6 +332,7 @@ fn budgets_stand_as_their_period_does_when_the_window_ends() {
         next_run_at: Some(at("2026-05-02T06:00:00Z")),
         running: false,
         system: false,
+        webhook: None,
     };
     let bench = Bench::with(runs.collect(), Vec::new(), |ledger| _ = ledger.set_jobs(&[job]).unwrap());
     let budget = |name: &str, period, zone: &str, model: Option<&str>| BudgetDefinition {

@@ -13,10 +13,11 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::budgets::Budgets;
-use super::collector::Collector;
+use super::collector::{Collector, WEBHOOK};
 use super::relay::{RelayDesk, RelayWake};
 use super::reload::Settings;
 use super::state::Shared;
+use super::webhook::Delivery;
 use crate::clock::Clock;
 use crate::export::events::TakeEvents;
 use crate::ledger::{Ledger, LedgerError};
@@ -62,6 +63,8 @@ pub enum Wake {
     Reload(Box<Settings>, oneshot::Sender<Result<(), LedgerError>>),
     /// Something about relays.
     Relay(RelayWake),
+    /// A gateway posted a notice.
+    Notice(Box<Delivery>),
     /// Everything on disk shall be committed now; told when it is.
     Drain(oneshot::Sender<()>),
     /// The core shall end.
@@ -118,6 +121,7 @@ struct Work {
     transcripts: BTreeSet<PathBuf>,
     gateway_log: bool,
     everything: bool,
+    notices: Vec<Delivery>,
     drained: Option<oneshot::Sender<()>>,
     shutdown: bool,
 }
@@ -152,6 +156,11 @@ impl Round {
     }
 }
 
+/// Notices come by themselves.
+fn source(name: &'static str, up: bool, watch: Option<&'static str>) -> SourceState {
+    SourceState { name, up, watch: watch.filter(|_| name != WEBHOOK) }
+}
+
 impl Core {
     /// Works until it is told to stop, or the ledger is damaged.
     pub fn run(mut self, wakes: &Receiver<Wake>) -> End {
@@ -177,6 +186,8 @@ impl Core {
                 }
                 self.looked.send_replace(true);
             }
+            // Whoever waits is told by this that it was not taken.
+            round.work.notices.clear();
             if let Some(done) = round.work.drained.take() {
                 // Whoever asked may have given up.
                 _ = done.send(());
@@ -194,7 +205,9 @@ impl Core {
                 "the ledger's file was deleted while in use; it was written again, nothing is lost"
             );
         }
-        let mut changed = self.read_transcripts(round, now)?;
+        // First: somebody waits for an answer.
+        let mut changed = self.take_notices(&mut round.work.notices, now)?;
+        changed |= self.read_transcripts(round, now)?;
         // If a commit fails, a sweep finds the rest of these again.
         for name in std::mem::take(&mut round.work.files) {
             changed |= self.collector.look(&mut self.ledger, &name, now)?;
@@ -229,6 +242,7 @@ impl Core {
             let states = self.budgets.refresh(&mut self.ledger, now)?;
             self.shared.update(|process, _| process.budgets = states);
         }
+        changed |= self.ledger.settle_missing(now)?;
         if changed {
             self.changed.send_replace(self.shared.revision());
         }
@@ -302,8 +316,7 @@ impl Core {
             process.overdue_jobs = health.overdue_jobs;
             process.prices = prices;
             process.prices_problem = self.collector.price_problem().is_some();
-            process.sources =
-                health.sources.iter().map(|(name, up)| SourceState { name, up: *up, watch }).collect();
+            process.sources = health.sources.iter().map(|(name, up)| source(name, *up, watch)).collect();
             readiness.source = health.problem;
             readiness.note = health.note;
         });
@@ -394,7 +407,7 @@ impl Core {
             wait_ms = wait_ms.min(u64::try_from(due).unwrap_or(0));
         }
         // One that cannot be asked for is due at the next sweep.
-        if let Ok(Some(due)) = self.ledger.next_seal() {
+        for due in [self.ledger.next_seal(), self.ledger.next_missing()].into_iter().flatten().flatten() {
             wait_ms = wait_ms.min(u64::try_from(due.since(now)).unwrap_or(0));
         }
         wait_ms = wait_ms.min(self.relays.wait_ms(now));
@@ -428,6 +441,7 @@ impl Core {
                 _ = done.send(taken_up);
             }
             Wake::Relay(wake) => self.serve_relays(wake),
+            Wake::Notice(delivery) => round.work.notices.push(*delivery),
             Wake::Persist(state, done) => {
                 let saved = self.ledger.save_endpoint(&state);
                 if let Err(error) = &saved {

@@ -24,6 +24,7 @@ use super::reloading::Reloading;
 use super::state::Shared;
 use super::tasks::{self, Tasks};
 use super::watching::Watching;
+use super::webhook::{Access, CertificateError, Door};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Synchronous};
 use crate::export::{Persist, Target};
@@ -60,6 +61,19 @@ pub enum ServeError {
     /// A configuration cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The receiver of webhooks cannot listen.
+    #[error(
+        "cannot listen for webhooks on {address}: {source}; free the port, or give another with --webhook-listen"
+    )]
+    WebhookListen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The receiver's certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A budget's time zone is not known here.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -85,6 +99,8 @@ impl ServeError {
             self,
             Self::Listen(_)
                 | Self::Config(_)
+                | Self::WebhookListen { .. }
+                | Self::Certificate(_)
                 | Self::Budget(_)
                 | Self::Relay(_)
                 | Self::Ledger(LedgerError::Foreign { .. } | LedgerError::OtherGateway { .. })
@@ -98,6 +114,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The newest revision that a scrape shows; changes with every commit that changes something exported.
     pub revisions: watch::Receiver<u64>,
+    /// The receiver of webhooks, if there is one.
+    pub webhook: Option<RunningReceiver>,
     pub(super) config: Config,
     /// The gateway's name in the ledger.
     pub(super) gateway: String,
@@ -114,6 +132,14 @@ pub struct Running {
     _parts: JoinSet<()>,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<End>,
+}
+
+/// A running receiver of webhooks.
+pub struct RunningReceiver {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who is let in; takes effect with the next request.
+    pub access: watch::Sender<Arc<Access>>,
 }
 
 /// Runs until SIGTERM or SIGINT, and takes up what changes in the configuration.
@@ -172,10 +198,18 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
         .map(|value| value.origin.to_string());
     let listener = http::bind(config.listen, &origin.unwrap_or_default()).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
+    let door = match &config.webhook {
+        Some(webhook) => Some(Door::open(webhook).await?),
+        None => None,
+    };
     let budgets = Budgets::new(&config.budgets)?;
     let (relays, mut desk) = Relays::new(config, &Vec::new())?;
     let mut ledger = open_ledger(config, now)?;
     let gateway = ledger.gateway().to_owned();
+    ledger.set_witness(door.as_ref().and_then(Door::is_ours), now)?;
+    if !config.has_state_dir() {
+        ledger.set_unlisted();
+    }
     ledger.set_outbox(outbox::settings(&config.events, &gateway))?;
     desk.prepare(&mut ledger, now)?;
     let facts = ledger.outbox()?;
@@ -188,7 +222,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let (newest, news) = watch::channel(0);
     let (persist, persists) = mpsc::channel(16);
     let (outbox, questions) = mpsc::channel(16);
-    let shared = Arc::new(Shared::new(ledger.totals(), process_state(&ledger, now)));
+    let shared = Shared::new(ledger.totals(), process_state(&ledger, now));
+    let shared = Arc::new(shared.with_webhook(door.as_ref().map(|door| Arc::clone(&door.stats))));
     let mut parts = JoinSet::new();
     parts.spawn(forward(persists, wakes.clone(), |Persist { state, done }| Wake::Persist(state, done)));
     parts.spawn(forward(questions, wakes.clone(), Wake::Events));
@@ -196,11 +231,13 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     parts.spawn(forward(relay_questions, wakes.clone(), Wake::Relay));
     let surface =
         http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look: first_look.clone() };
-    parts.spawn(http::serve(listener, surface, stopped));
+    parts.spawn(http::serve(listener, surface, stopped.clone()));
+    let webhook = door.map(|door| door.serve(gateway.clone(), wakes.clone(), clock, stopped, &mut parts));
     let core = exporters::Core(wakes.clone());
     let mut running = Running {
         address,
         revisions: revisions.clone(),
+        webhook,
         config: config.clone(),
         gateway,
         clock: clock.clone(),
@@ -278,12 +315,9 @@ fn core(
     (changed, looked, newest): (watch::Sender<u64>, watch::Sender<bool>, watch::Sender<u64>),
     wakes: Sender<Wake>,
 ) -> Core {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
     let Watching { watcher, cadence } = Watching::new(config, wakes, clock.now());
     Core {
-        collector: Collector::new(&config.state_dir, home)
-            .with_prices(PriceSettings::of(config))
-            .with_gateway_log(config.gateway_log.clone()),
+        collector: collector(config),
         ledger,
         watcher,
         cadence,
@@ -296,6 +330,19 @@ fn core(
         keep_days: config.ledger.keep_days,
         looked,
     }
+}
+
+/// Returns what reads the sources of a configuration.
+pub(super) fn collector(config: &Config) -> Collector {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut collector = Collector::new(&config.state_dir, home).with_prices(PriceSettings::of(config));
+    if config.has_state_dir() {
+        collector = collector.with_gateway_log(config.gateway_log.clone());
+    }
+    if config.webhook.is_some() {
+        collector = collector.with_webhook(!config.has_state_dir());
+    }
+    collector
 }
 
 fn spawn_core(

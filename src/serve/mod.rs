@@ -11,6 +11,7 @@ mod exporters;
 mod files;
 mod http;
 mod logging;
+mod notices;
 mod outbox;
 mod own_telemetry;
 mod relay;
@@ -19,6 +20,7 @@ mod reloading;
 mod state;
 mod tasks;
 mod watching;
+mod webhook;
 
 pub use budgets::Budgets;
 pub use collector::{

@@ -5,19 +5,20 @@
 //! is; a change that was cut short is made again as a whole. Deliberately absent: how a configuration is read, and when.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::budgets::Budgets;
 use super::collector::{Collector, PriceSettings};
 use super::core::{Core, Wake};
-use super::daemon::{LAST_PUSH, Running, ServeError};
+use super::daemon::{self, LAST_PUSH, Running, ServeError};
 use super::outbox;
 use super::relay::{RelayDesk, Relays};
 use super::tasks;
 use super::watching::Watching;
-use crate::config::{Config, EventsConfig, GatewayLog, LedgerConfig, Synchronous};
+use super::webhook::Access;
+use crate::config::{Config, EventsConfig, GatewayLog, LedgerConfig, Synchronous, WebhookConfig};
 use crate::ledger::{LedgerError, OutboxSettings};
 use crate::telemetry::Resource;
 
@@ -40,6 +41,8 @@ pub enum Part {
     Endpoints,
     /// Who is told of events, and what is kept for them.
     Events,
+    /// Which tokens the receiver of webhooks takes.
+    Webhook,
     /// Who is told of runs in chats, and when of whole periods.
     Relays,
     /// Our own diagnostics.
@@ -58,6 +61,7 @@ impl Part {
             Self::Ledger => "max_jobs, ledger.keep, ledger.synchronous",
             Self::Endpoints => "otlp",
             Self::Events => "events",
+            Self::Webhook => "webhook",
             Self::Relays => "relay, digest",
             Self::Log => "log",
         }
@@ -107,6 +111,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         budgets,
         relays,
         digests,
+        webhook,
         log,
         own_telemetry,
         warnings: _,
@@ -131,14 +136,20 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         (Part::Events, (events, resource) != (&old.events, &old.resource)),
         (
             Part::Relays,
-            // A digest tells of budgets, too.
-            (relays, digests, budgets) != (&old.relays, &old.digests, &old.budgets),
+            (relays, digests) != (&old.relays, &old.digests)
+                // A digest tells of budgets, too.
+                || (!digests.is_empty() && *budgets != old.budgets),
+        ),
+        (
+            Part::Webhook,
+            matches!((webhook, &old.webhook), (Some(new), Some(old)) if admitted(new) != admitted(old)),
         ),
         (Part::Log, *log != old.log),
     ];
     let restart = [
         ("listen", *listen != old.listen),
         ("ledger.path", *path != old.ledger.path),
+        ("webhook", webhook.as_ref().map(bound) != old.webhook.as_ref().map(bound)),
         // They come from the environment, which does not change.
         ("OTEL_*", *own_telemetry != old.own_telemetry),
     ];
@@ -148,12 +159,27 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     }
 }
 
+/// What a receiver of webhooks is bound to as long as it runs. Its certificate is read again by itself.
+fn bound(webhook: &WebhookConfig) -> impl PartialEq + '_ {
+    let WebhookConfig { listen, tokens: _, query_token: _, url, tls } = webhook;
+    (listen, url, tls)
+}
+
+/// Who is let in.
+fn admitted(webhook: &WebhookConfig) -> impl PartialEq + '_ {
+    (&webhook.tokens, webhook.query_token)
+}
+
 /// Returns the new configuration with what needs a restart as it was.
 fn settled(old: &Config, new: Config) -> Config {
     Config {
         listen: old.listen,
         ledger: LedgerConfig { path: old.ledger.path.clone(), ..new.ledger },
         own_telemetry: old.own_telemetry.clone(),
+        webhook: old.webhook.clone().map(|old| match new.webhook {
+            Some(WebhookConfig { tokens, query_token, .. }) => WebhookConfig { tokens, query_token, ..old },
+            None => old,
+        }),
         ..new
     }
 }
@@ -174,7 +200,7 @@ impl Running {
         let relays = has(Part::Relays).then(|| Relays::new(&new, &self.shared.relays())).transpose()?;
         let (relays, desk) = relays.unzip();
         let settings = Settings {
-            state_dir: has(Part::StateDir).then(|| new.state_dir.clone()),
+            collector: has(Part::StateDir).then(|| daemon::collector(&new)),
             watching: (has(Part::Watch) || has(Part::StateDir))
                 .then(|| Watching::new(&new, self.core.0.clone(), self.clock.now())),
             gateway_log: new.gateway_log.clone(),
@@ -188,7 +214,7 @@ impl Running {
             keep_days: new.ledger.keep_days,
             full_sync: new.ledger.synchronous == Synchronous::Full,
         };
-        if changes.parts.iter().any(|part| !matches!(part, Part::Endpoints | Part::Log)) {
+        if changes.parts.iter().any(|part| !matches!(part, Part::Endpoints | Part::Webhook | Part::Log)) {
             self.tell_core(settings).await?;
         }
         let resource = self.resource_of(&new);
@@ -199,6 +225,9 @@ impl Running {
         let events = (&new.events, &resource);
         if self.sinks.set(&mut self.sink_tasks, events, None).map_err(ServeError::Stdout)? {
             changes.parts.insert(Part::Events);
+        }
+        if let (Some(receiver), Some(webhook)) = (&self.webhook, &new.webhook) {
+            receiver.access.send_replace(Arc::new(Access::of(webhook)));
         }
         if let Some(relays) = relays {
             self.set_relays(relays).await;
@@ -241,7 +270,7 @@ impl Running {
 
 /// What the core takes up. `None`: as before.
 pub struct Settings {
-    state_dir: Option<PathBuf>,
+    collector: Option<Collector>,
     watching: Option<Watching>,
     gateway_log: GatewayLog,
     /// The log is to be found anew.
@@ -270,10 +299,8 @@ impl Core {
         self.ledger.set_full_sync(new.full_sync)?;
         self.ledger.set_max_jobs(new.max_jobs);
         self.keep_days = new.keep_days;
-        if let Some(state_dir) = new.state_dir {
-            self.collector = Collector::new(&state_dir, self.collector.home().cloned())
-                .with_prices(new.prices)
-                .with_gateway_log(new.gateway_log);
+        if let Some(collector) = new.collector {
+            self.collector = collector;
         } else {
             if new.repriced {
                 self.collector.set_prices(new.prices);

@@ -7,7 +7,7 @@ use super::tasks::Stats;
 use crate::clock::process_cpu_ns;
 use crate::ledger::SharedTotals;
 use crate::model::UnixMs;
-use crate::telemetry::{ProcessState, Snapshot, SnapshotBuilder};
+use crate::telemetry::{ProcessState, Snapshot, SnapshotBuilder, WebhookStats};
 
 /// Shared by all parts of a running daemon.
 pub struct Shared {
@@ -18,6 +18,7 @@ pub struct Shared {
     sinks: Mutex<Stats>,
     relays: Mutex<RelayStatsByName>,
     readiness: Mutex<Readiness>,
+    webhook: Option<Arc<Mutex<WebhookStats>>>,
 }
 
 /// What stands in the way of being ready; nothing if all is well.
@@ -43,7 +44,14 @@ impl Shared {
             sinks: Mutex::default(),
             relays: Mutex::default(),
             readiness: Mutex::new(Readiness { source: Some("starting".into()), ..Readiness::default() }),
+            webhook: None,
         }
+    }
+
+    /// Shows how a receiver of webhooks fares, if there is one.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<Arc<Mutex<WebhookStats>>>) -> Self {
+        Self { webhook, ..self }
     }
 
     /// Returns all points of this moment.
@@ -55,6 +63,7 @@ impl Shared {
         process.endpoints = standing(&self.endpoints);
         process.sinks = standing(&self.sinks);
         process.relay_stats = standing(&self.relays);
+        process.webhook = self.webhook.as_ref().map(|stats| lock(stats).clone());
         let mut builder = lock(&self.builder);
         builder.build(&lock(&self.totals), &process, now)
     }

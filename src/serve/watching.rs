@@ -19,6 +19,7 @@ impl Watching {
     /// Begins to watch as a configuration says; events go to the core.
     pub fn new(config: &Config, wakes: Sender<Wake>, now: UnixMs) -> Self {
         let (method, automatic) = match config.watch {
+            _ if !config.has_state_dir() => (WatchMethod::Events, false),
             WatchMode::Events => (WatchMethod::Events, false),
             WatchMode::Poll => (WatchMethod::Poll, false),
             WatchMode::Auto if is_remote(&config.state_dir) => (WatchMethod::Poll, false),
@@ -26,7 +27,7 @@ impl Watching {
         };
         let poll_ms = i64::try_from(config.poll_interval_ms).unwrap_or(i64::MAX);
         let cadence = Cadence::new(method, automatic, poll_ms, now);
-        if method == WatchMethod::Poll {
+        if method == WatchMethod::Poll || !config.has_state_dir() {
             return Self { watcher: None, cadence };
         }
         // The core may have ended; then nobody needs the event.

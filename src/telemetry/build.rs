@@ -31,9 +31,9 @@ impl SnapshotBuilder {
         let mut families: [Vec<Point>; SERIES_FAMILIES.len()] = Default::default();
         let mut idle = 0;
         // Under their own ids: what several jobs share belongs to none that could go.
-        let gone = totals.jobs.iter().filter(|job| job.label == JobLabel::Own && !job.defined);
+        let gone = totals.jobs.iter().filter(|job| totals.is_gone(job));
         let gone: HashSet<&str> = gone.map(|job| job.job_id.as_str()).collect();
-        let is_gone = |labels: &Labels| gone.contains(labels.job_id.as_str());
+        let is_gone = |labels: &Labels| labels.gateway.is_empty() && gone.contains(labels.job_id.as_str());
         for series in &totals.series {
             if now.since(series.changed) > IDLE_MS && is_gone(&totals.labels[series.labels]) {
                 idle += 1;
@@ -160,7 +160,7 @@ fn job_points(totals: &Totals, now: UnixMs, points: &mut Vec<Point>) {
     let shown: Vec<(&JobFacts, SharedAttributes)> = totals
         .jobs
         .iter()
-        .filter(|job| job.label == JobLabel::Own && (job.defined || recent(job)))
+        .filter(|job| job.label == JobLabel::Own && (!totals.is_gone(job) || recent(job)))
         .map(|job| (job, job_attributes(job)))
         .collect();
     let seconds = |at: Option<UnixMs>| at.map(UnixMs::as_unix_seconds);
@@ -225,6 +225,7 @@ impl Own<'_> {
         self.budgets(process);
         self.prices(process);
         self.exports(process);
+        self.webhook(process);
         self.footprint(process);
         self.events(process, now);
         self.relays(process, now);
@@ -465,5 +466,7 @@ const fn to_f64(n: u64) -> f64 {
 }
 
 mod relays;
+mod webhook;
+
 #[cfg(test)]
 mod tests;

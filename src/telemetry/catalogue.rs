@@ -49,7 +49,7 @@ pub mod key {
     pub const STATUS: &str = "openclaw.status";
     /// Why; a closed list.
     pub const REASON: &str = "openclaw.reason";
-    /// What became of a record, or of a webhook: `delivered`, `failed`, `blocked` or `skipped`.
+    /// What became of a record, or of a webhook: `delivered`, `failed`, `blocked`, `skipped` or `missing`.
     pub const OUTCOME: &str = "openclaw.outcome";
     /// How usage is known.
     pub const PROVENANCE: &str = "openclaw.provenance";
@@ -139,7 +139,7 @@ metrics! {
         "Finished scheduled runs by status and reason.";
     WEBHOOK_DELIVERIES = Sum "openclaw.cron.webhook.deliveries", "1",
         &[key::CHANNEL, key::AGENT, key::JOB_ID, key::JOB_NAME, key::OUTCOME],
-        "Webhooks of scheduled runs by what became of them, as far as the gateway tells: before 2026.8.1 only in its log, and not of those that arrived or were answered with an error.";
+        "Webhooks of scheduled runs by what became of them: as far as the gateway tells (before 2026.8.1 only in its log, and not of those that arrived or were answered with an error), and those to our own receiver, which knows which ones came and which are missing.";
     WASTED_TOKENS = Sum "openclaw.cron.wasted.tokens", "1",
         &[BASE[0], BASE[1], BASE[2], BASE[3], BASE[4], BASE[5], key::STATUS, key::TOKEN],
         "Tokens of scheduled runs that ended in an error or were never recorded: they bought nothing.";
@@ -215,6 +215,12 @@ metrics! {
         "When an OTLP endpoint last took a complete push, in seconds since the epoch.";
     CLOCK_STEPS = Sum "openclaw.usage.clock.steps", "1", &[],
         "Steps of the system clock that pushes had to follow since this process started.";
+    WEBHOOK_RECEIVED = Sum "openclaw.webhook.received", "1", &[key::CHANNEL, key::OUTCOME],
+        "Notices that our own receiver of webhooks took since this process started: new ones, and repeated ones of runs of which one had come before.";
+    WEBHOOK_ERRORS = Sum "openclaw.webhook.error", "1", &[key::CHANNEL, key::REASON],
+        "Requests that our own receiver of webhooks did not take, by reason, since this process started.";
+    WEBHOOK_DURATION = Histogram "openclaw.webhook.duration_ms", "ms", &[key::CHANNEL],
+        "How long requests with a valid token took our own receiver of webhooks, in milliseconds, since this process started.";
     EVENTS_KEPT = Gauge "openclaw.usage.events.kept", "", &[],
         "Events that at least one sink has not taken yet.";
     EVENTS_OLDEST = Gauge "openclaw.usage.events.oldest.age", "s", &[],

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{self, Kind, Metric, key};
 use super::names::{family, label, series};
 use super::process::ExportFailure;
+use super::webhook::{WEBHOOK_BOUNDS_MS, WebhookError};
 use crate::ledger::{CONTEXT_BOUNDS, DURATION_BOUNDS_MS, Outcome, RUN_TOKENS_BOUNDS};
-use crate::model::{DropReason, Reason, RejectReason, Status, TokenKind, UsageProvenance};
+use crate::model::{DropReason, Reason, RejectReason, Status, TokenKind, UsageProvenance, WebhookOutcome};
 
 /// Set to write the file instead of comparing it.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -39,8 +40,8 @@ Labels that nothing is known for are left out. Rules that keep the number of ser
 - No run id, path, URL, prompt, summary or error text is ever a label; an error text becomes a reason.
 
 Counters never fall and keep their start time over restarts of this program. Those of `openclaw.usage.export.*`,
-`openclaw.usage.clock.steps`, `openclaw.usage.events.attempts`, `openclaw.usage.events.failures` and `process.cpu.time` begin
-anew with each process.
+`openclaw.usage.clock.steps`, `openclaw.usage.events.attempts`, `openclaw.usage.events.failures`, `openclaw.webhook.*` and
+`process.cpu.time` begin anew with each process.
 
 ## Exact usage over a window
 
@@ -97,7 +98,12 @@ fn document() -> String {
         bounds(&DURATION_BOUNDS_MS)
     );
     _ = writeln!(text, "Of contexts in tokens: {}, +Inf.\n", bounds(&CONTEXT_BOUNDS));
-    _ = writeln!(text, "Of whole runs in tokens: {}, +Inf.", bounds(&RUN_TOKENS_BOUNDS));
+    _ = writeln!(text, "Of whole runs in tokens: {}, +Inf.\n", bounds(&RUN_TOKENS_BOUNDS));
+    _ = writeln!(
+        text,
+        "Of requests to the receiver of webhooks in milliseconds: {}, +Inf.",
+        bounds(&WEBHOOK_BOUNDS_MS)
+    );
     text
 }
 
@@ -145,6 +151,8 @@ fn labels() -> [(&'static str, String); 21] {
     let reasons = words(Reason::ALL.map(Reason::as_str).to_vec());
     let rejects = words(RejectReason::ALL.map(RejectReason::as_str).to_vec());
     let failures = words(FAILURES.map(ExportFailure::as_str).to_vec());
+    let refusals = words(WebhookError::ALL.map(WebhookError::as_str).to_vec());
+    let webhooks = words(WebhookOutcome::ALL.map(WebhookOutcome::as_str).to_vec());
     let drops = words(DropReason::ALL.map(DropReason::as_str).to_vec());
     [
         (key::CHANNEL, "`cron`".into()),
@@ -158,10 +166,16 @@ fn labels() -> [(&'static str, String); 21] {
         (
             key::REASON,
             format!(
-                "Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}. Of a dropped event: {drops}."
+                "Of a run: {reasons}. Of a reject: {rejects}. Of a failed push: {failures}. Of a dropped event: {drops}. Of a request to the receiver of webhooks: {refusals}."
             ),
         ),
-        (key::OUTCOME, words(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect())),
+        (
+            key::OUTCOME,
+            format!(
+                "Of a record: {}. Of a webhook: {webhooks}. Of a notice that was received: `new`, `repeated`.",
+                words(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect())
+            ),
+        ),
         (
             key::PROVENANCE,
             format!(
@@ -176,8 +190,8 @@ fn labels() -> [(&'static str, String); 21] {
         (key::CONTEXT, "`used`: the prompt of a run's newest call. `limit`: what its model takes.".into()),
         (key::BUDGET, "The budget's name in the configuration.".into()),
         (key::PERIOD, "`day`, `week` or `month`, in the budget's time zone.".into()),
-        (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`.".into()),
-        (key::WATCH, "`events`, `poll`, or `none` before the first look.".into()),
+        (key::SOURCE, "Kind of store: `run-log`, `cron-run-logs`, `task-runs`; `gateway-log`; `webhook` if there is a receiver.".into()),
+        (key::WATCH, "`events`, `poll`, or `none` before the first look and of notices.".into()),
         (key::ENDPOINT, "The endpoint's name in the configuration.".into()),
         (key::RELAY, "The relay's name in the configuration.".into()),
         (key::SINK, "`stdout`, or the name of an endpoint of events in the configuration.".into()),

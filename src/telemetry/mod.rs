@@ -15,9 +15,11 @@ pub mod otlp;
 mod process;
 mod snapshot;
 pub mod text;
+mod webhook;
 
 pub use build::{SnapshotBuilder, attributes};
 pub use process::{
     BudgetState, EndpointStats, ExportFailure, PriceState, ProcessState, RelayStats, SourceState,
 };
 pub use snapshot::{HistogramValue, Point, Resource, SeriesFacts, SharedAttributes, Snapshot, Value};
+pub use webhook::{WebhookError, WebhookStats};

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::webhook::WebhookStats;
 use crate::model::{NanoUsd, OutboxFacts, RelayFacts, TokenKind, UnixMs};
 
 const _: () = assert!(TokenKind::ALL.len() == 4);
@@ -136,6 +137,8 @@ pub struct ProcessState {
     pub relays: Vec<RelayFacts>,
     /// How their messages fare, by name.
     pub relay_stats: Vec<(String, RelayStats)>,
+    /// How its receiver of webhooks fares, if it has one.
+    pub webhook: Option<WebhookStats>,
     /// Whether a file of prices cannot be read.
     pub prices_problem: bool,
     /// The prices of models that were used.

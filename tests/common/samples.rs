@@ -45,8 +45,14 @@ impl Samples {
         let counts =
             |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
         let of_process = |name: &str| {
-            let parts =
-                ["_usage_export_", "_usage_clock_", "_events_attempts_", "_events_failures_", "process_cpu_"];
+            let parts = [
+                "_usage_export_",
+                "_usage_clock_",
+                "_events_attempts_",
+                "_events_failures_",
+                "process_cpu_",
+                "openclaw_webhook_",
+            ];
             parts.iter().any(|part| name.contains(part))
         };
         for ((name, labels), was) in &before.0 {

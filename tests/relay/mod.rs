@@ -1,6 +1,7 @@
 //! Relays and digests, from the real process to services that enforce their documented limits.
 
 mod digests;
+mod reloads;
 mod secrets;
 mod service;
 

@@ -7,6 +7,9 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../docs/config.example.toml");
 
+/// The line that turns the receiver of webhooks on.
+const WEBHOOK: &str = "listen = \"0.0.0.0:9465\"";
+
 /// Returns the example with every key in force but those that begin with one of `without`.
 fn example_in_force(without: &[&str]) -> String {
     let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase() || "[\"".contains(c));
@@ -67,7 +70,7 @@ fn lists_every_key(schema: &Schema, table: &Table) {
 
 #[test]
 fn the_example_s_prices_and_budgets_are_in_force() {
-    let without = ["profile", "headers", "bearer", "basic", "ca_file", "client_", "chat"];
+    let without = ["profile", "headers", "bearer", "basic", "ca_file", "client_", "chat", WEBHOOK];
     let config = with_secrets(Case::file(&example_in_force(&without)));
     let rows = config.resolve().unwrap().explain();
     let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
@@ -94,8 +97,17 @@ fn the_example_s_prices_and_budgets_are_in_force() {
 
 #[test]
 fn the_example_gives_the_defaults() {
-    let examples =
-        ["profile", "catalogue", "service_namespace", "headers", "bearer", "basic", "ca_file", "client_"];
+    let examples = [
+        "profile",
+        "catalogue",
+        "service_namespace",
+        "headers",
+        "bearer",
+        "basic",
+        "ca_file",
+        "client_",
+        WEBHOOK,
+    ];
     let shown = |case: Case| -> Vec<(String, String)> {
         case.resolve().unwrap().explain().into_iter().map(|row| (row.key, row.value)).collect()
     };

@@ -5,6 +5,7 @@ mod events;
 mod example;
 mod money;
 mod relays;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -47,14 +48,18 @@ impl Case {
 
     /// Resolves with HOME=/h unless the case sets it.
     fn resolve(&self) -> Result<Config, ConfigError> {
-        let home = Some(("HOME", "/h")).filter(|(home, _)| self.env.iter().all(|(name, _)| name != home));
-        let env: Environment = home.into_iter().chain(self.env.iter().copied()).collect();
-        let file = self.file.clone().map(|text| FileText { path: "/etc/ocu.toml".into(), text });
         let read = |path: &Path| {
             let text = path.to_str().and_then(|path| self.secrets.get(path));
             text.map(|text| (*text).to_owned()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
-        resolve(&Inputs { flags: self.flags.clone(), env, file }, &read)
+        resolve(&self.inputs(), &read)
+    }
+
+    fn inputs(&self) -> Inputs {
+        let home = Some(("HOME", "/h")).filter(|(home, _)| self.env.iter().all(|(name, _)| name != home));
+        let env: Environment = home.into_iter().chain(self.env.iter().copied()).collect();
+        let file = self.file.clone().map(|text| FileText { path: "/etc/ocu.toml".into(), text });
+        Inputs { flags: self.flags.clone(), env, file }
     }
 
     fn error(&self) -> String {

@@ -17,7 +17,9 @@ use super::book::Book;
 use super::relays::{self, Relay, Written};
 use super::store::{count, db};
 use super::{Ledger, LedgerError};
-use crate::model::{GatewayEvent, Happening, OutboxFacts, SinkFacts, SinkProgress, StoredEvent, UnixMs};
+use crate::model::{
+    GatewayEvent, Happening, MissingNotice, OutboxFacts, SinkFacts, SinkProgress, StoredEvent, UnixMs,
+};
 
 /// Puts something that happened into the words that are kept and sent.
 pub type Describe = Arc<dyn Fn(Happening<'_>) -> String + Send + Sync>;
@@ -193,6 +195,21 @@ impl Telling<'_> {
             self.append(connection, now, &Written { content: &content, at: event.at, run: None })?;
         }
         Ok(())
+    }
+
+    /// Writes that an awaited notice did not come, unless that is old; the transaction is the caller's.
+    pub fn tell_missing(
+        self,
+        connection: &Connection,
+        book: &Book,
+        missing: &MissingNotice<'_>,
+        now: UnixMs,
+    ) -> rusqlite::Result<()> {
+        if !book.is_told(missing.due, now) {
+            return Ok(());
+        }
+        let content = (self.settings.describe)(Happening::Missing(missing));
+        self.append(connection, now, &Written { content: &content, at: missing.due, run: None })
     }
 
     /// Keeps an event for whoever is told of it.

@@ -111,6 +111,7 @@ fn describe(
     let agent =
         if labels.agent.is_empty() { facts.agent.as_deref().unwrap_or_default() } else { &labels.agent };
     Ok((settings.describe)(Happening::Run(&FinishedRun {
+        gateway: &facts.gateway,
         job_id: &facts.job_id,
         job_name: &facts.name,
         agent,

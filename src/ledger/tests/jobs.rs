@@ -13,6 +13,7 @@ fn definition(job: &str, name: &str, schedule: ScheduleKind) -> JobDefinition {
         next_run_at: Some(T0.plus(5)),
         running: false,
         system: false,
+        webhook: None,
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! `apply`: what becomes of records, counters and series. `calls`: what runs were billed. `model`: any sequence of
 //! both. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
-//! should be. `pricing`: charges. `relays`: messages and what becomes of
-//! them. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
+//! should be. `pricing`: charges. `notices`: what is posted, `witness`: and what is not. `relays`: messages and what
+//! becomes of them. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
 
 mod apply;
 mod calls;
 mod jobs;
 mod model;
+mod notices;
 mod open;
 mod outbox;
 mod pricing;
@@ -16,6 +17,7 @@ mod relays;
 mod retention;
 mod rollback;
 mod segments;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -150,6 +152,7 @@ fn run(job: &str, minute: i64) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: Some(at.plus(MINUTE_MS)),
+        is_announced: false,
     }
 }
 

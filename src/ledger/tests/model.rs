@@ -151,6 +151,7 @@ fn any_sequence_counts_what_a_recomputation_counts() {
             next_run_at: None,
             running: false,
             system: false,
+            webhook: None,
         };
         bench.ledger().set_jobs(&JOBS.map(definition)).unwrap();
         let mut model = Model::default();

@@ -24,6 +24,9 @@ fn describe(happening: Happening<'_>) -> String {
             run.cost.usd
         ),
         Happening::Gateway(event) => format!("gateway {} {}", event.message, event.mark),
+        Happening::Missing(missing) => {
+            format!("missing {} {}", missing.job_id, missing.run_at.since(T0) / MINUTE_MS)
+        }
     }
 }
 

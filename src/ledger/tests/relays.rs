@@ -18,6 +18,7 @@ fn describe(happening: Happening<'_>) -> String {
     match happening {
         Happening::Run(run) => format!("{} {}", run.job_id, run.status.as_str()),
         Happening::Gateway(event) => event.message.clone(),
+        Happening::Missing(missing) => missing.job_id.to_owned(),
     }
 }
 

@@ -29,6 +29,7 @@ fn definition(job: &str) -> JobDefinition {
         next_run_at: None,
         running: false,
         system: false,
+        webhook: None,
     }
 }
 

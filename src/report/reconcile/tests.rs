@@ -29,6 +29,7 @@ fn run(job: &str, minutes_ago: i64, input: u64) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: Some(NOW.plus(86_400_000)),
+        is_announced: false,
     }
 }
 

@@ -72,6 +72,7 @@ fn run(job: &str, at: UnixMs) -> Run {
         delivery: Delivery::Unknown,
         session: SessionRef::default(),
         next_run_at: None,
+        is_announced: false,
     }
 }
 
@@ -210,5 +211,6 @@ fn definition_of(job: &str, enabled: bool, next_run_at: Option<UnixMs>) -> JobDe
         next_run_at,
         running: false,
         system: false,
+        webhook: None,
     }
 }

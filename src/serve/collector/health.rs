@@ -10,6 +10,9 @@ use crate::openclaw::{cron_run_logs, gateway_log, run_log, task_runs};
 /// All kinds of stores, oldest first: the order of upgrades.
 pub const SOURCES: [&str; 3] = [run_log::SOURCE, cron_run_logs::SOURCE, task_runs::SOURCE];
 
+/// What the attribute `openclaw.source` says of notices.
+pub const WEBHOOK: &str = "webhook";
+
 /// How the sources fare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceHealth {
@@ -36,6 +39,10 @@ impl Collector {
     /// Returns how the sources fare, as of the last sweep.
     #[must_use]
     pub fn health(&self, ledger: &Ledger, now: UnixMs) -> SourceHealth {
+        if self.nowhere {
+            let note = self.problem().map(ToOwned::to_owned);
+            return SourceHealth { sources: vec![(WEBHOOK, true)], note, ..SourceHealth::default() };
+        }
         let totals = ledger.totals();
         let totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (overdue_jobs, newest_due) = overdue(&totals, now);
@@ -62,6 +69,7 @@ impl Collector {
         }
         // No runs come from there, so nothing is missing without it.
         sources.extend(self.gateway_log.is_up(ledger).map(|up| (gateway_log::SOURCE, up)));
+        sources.extend(self.webhook.then_some((WEBHOOK, true)));
         let note = self.problem().map(ToOwned::to_owned).or(silence);
         SourceHealth { sources, problem, overdue_jobs, note }
     }

@@ -36,7 +36,7 @@ use crate::price::PriceBook;
 use crate::telemetry::PriceState;
 
 pub use gateway_log::gateway_log_place;
-pub use health::{SOURCES, SourceHealth};
+pub use health::{SOURCES, SourceHealth, WEBHOOK};
 pub use prices::{CatalogueUse, PriceSettings};
 pub use scope::Scope;
 
@@ -50,6 +50,10 @@ pub struct Collector {
     prices: Prices,
     gateway_log: GatewayLog,
     scope: Scope,
+    /// Runs also come by webhook.
+    webhook: bool,
+    /// There is no state directory: they come by webhook alone.
+    nowhere: bool,
     /// Two threads parse run logs ahead of this one, which counts.
     ahead: bool,
     /// The last sweep went through; else part of a history may be held back.
@@ -92,6 +96,8 @@ impl Collector {
             prices: Prices::default(),
             gateway_log: GatewayLog::new(Setting::Off),
             scope: Scope::default(),
+            webhook: false,
+            nowhere: false,
             ahead: false,
             caught_up: true,
             stamps: HashMap::new(),
@@ -112,12 +118,6 @@ impl Collector {
         Self { gateway_log: GatewayLog::new(setting), ..self }
     }
 
-    /// Returns what `~` stands for in the gateway's configuration.
-    #[must_use]
-    pub const fn home(&self) -> Option<&PathBuf> {
-        self.home.as_ref()
-    }
-
     /// Prices with what the operator says now. Files that did not change are not read again.
     pub fn set_prices(&mut self, settings: PriceSettings) {
         self.prices.set(settings);
@@ -126,6 +126,12 @@ impl Collector {
     /// Reads the gateway's own log where it is now, if that is wanted.
     pub fn set_gateway_log(&mut self, setting: Setting) {
         self.gateway_log = GatewayLog::new(setting);
+    }
+
+    /// Knows that runs come by webhook too, or alone.
+    #[must_use]
+    pub fn with_webhook(self, alone: bool) -> Self {
+        Self { webhook: true, nowhere: alone, ..self }
     }
 
     /// Reads for one question, as fast as can be, and no more than that needs.

@@ -6,8 +6,13 @@ use crate::config::{Environment, FileText, Inputs, resolve};
 fn config(text: &str) -> Config {
     let env: Environment = [("HOME", "/home/node")].into_iter().collect();
     let file = Some(FileText { path: "/etc/usage.toml".into(), text: text.to_owned() });
-    resolve(&Inputs { env, file, ..Inputs::default() }, &|_| Ok("token".to_owned())).expect(text)
+    resolve(&Inputs { env, file, ..Inputs::default() }, &|path| {
+        Ok(if path.ends_with("url") { "https://example.net/hook" } else { "token" }.to_owned())
+    })
+    .expect(text)
 }
+
+const RELAY: &str = "[[relay]]\nname = \"team\"\nkind = \"slack\"\nurl_file = \"url\"";
 
 #[test]
 fn a_change_reaches_the_parts_that_it_concerns_and_no_others() {
@@ -39,6 +44,8 @@ fn a_change_reaches_the_parts_that_it_concerns_and_no_others() {
         ("[[alias]]\nprovider = \"p\"\nmodel = \"m\"\nto = \"q/n\"", &[Prices], &[]),
         ("[billing]\np = \"subscription\"", &[Prices], &[]),
         ("[[budget]]\nname = \"b\"\nusd = 5\nperiod = \"day\"", &[Budgets], &[]),
+        (RELAY, &[Relays], &[]),
+        ("[webhook]\nlisten = \"127.0.0.1:9465\"\ntoken_file = \"t\"", &[], &["webhook"]),
     ] {
         let (old, new) = (config(base), config(&format!("{base}{line}\n")));
         let expected = Changes { parts: parts.iter().copied().collect(), restart: restart.to_vec() };
@@ -46,6 +53,22 @@ fn a_change_reaches_the_parts_that_it_concerns_and_no_others() {
         assert_eq!(compare(&new, &old), expected, "{line}, taken away");
         assert_eq!(compare(&new, &new), Changes::default(), "{line}, twice");
     }
+    let receiver =
+        |more: &str| config(&format!("[webhook]\nlisten = \"127.0.0.1:9465\"\ntoken_file = \"t\"\n{more}\n"));
+    let open = compare(&receiver(""), &receiver("query_token = true"));
+    assert_eq!(open, Changes { parts: [Webhook].into(), restart: vec![] });
+    let known = compare(&receiver(""), &receiver("url = \"http://usage:9465\""));
+    assert_eq!(known, Changes { parts: BTreeSet::new(), restart: vec!["webhook"] });
+    let digest = |more: &str| {
+        let digest = "[[digest]]\nname = \"d\"\nrelay = \"team\"\nevery = \"day\"\nat = \"08:00\"";
+        config(&format!("{RELAY}\n{digest}\n{more}"))
+    };
+    let budget = "[[budget]]\nname = \"b\"\nusd = 5\nperiod = \"day\"\n";
+    assert_eq!(
+        compare(&digest(""), &digest(budget)).parts,
+        [Budgets, Relays].into(),
+        "digests tell of budgets"
+    );
     let listen = compare(&config(base), &config("listen = \"127.0.0.1:9465\"\n"));
     assert_eq!((listen.parts.len(), listen.restart), (0, vec!["listen"]));
 }

@@ -18,8 +18,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{
-    CostProvenance, Delivery, FinishedRun, GatewayEvent, GatewayEventKind, Happening, Reason, RunAt,
-    Severity, Status, TokenKind, UnixMs, Usage,
+    CostProvenance, Delivery, FinishedRun, GatewayEvent, GatewayEventKind, Happening, MissingNotice, Reason,
+    RunAt, Severity, Status, TokenKind, UnixMs, Usage,
 };
 use crate::telemetry::catalogue::key::{self, event as event_key};
 
@@ -61,6 +61,7 @@ pub fn line(happening: Happening<'_>, gateway: &str) -> String {
     let event = match happening {
         Happening::Run(run) => of_run(run, gateway),
         Happening::Gateway(event) => of_gateway(event, gateway),
+        Happening::Missing(missing) => of_missing(missing, gateway),
     };
     // A map of texts and numbers always becomes JSON.
     defused(&serde_json::to_string(&event).unwrap_or_default())
@@ -93,7 +94,13 @@ impl Event {
 fn of_run(run: &FinishedRun<'_>, gateway: &str) -> Event {
     let started = run.at.time();
     let kind = if matches!(run.at, RunAt::Started(_)) { "run" } else { "ts" };
-    let id = xxh3_64(format!("{kind}\0{}\0{}", started.0, run.job_id).as_bytes());
+    // Of the ledger's own gateway as it always was.
+    let (of, gateway) = if run.gateway.is_empty() {
+        (String::new(), gateway)
+    } else {
+        (format!("\0{}", run.gateway), run.gateway)
+    };
+    let id = xxh3_64(format!("{kind}\0{}\0{}{of}", started.0, run.job_id).as_bytes());
     let mut event = Event::new(&RUN, severity(run), run.recorded_at, id, gateway);
     event.text(key::JOB_ID, run.job_id);
     event.text(key::JOB_NAME, run.job_name);
@@ -177,6 +184,18 @@ fn of_gateway(told: &GatewayEvent, gateway: &str) -> Event {
     let missing = is_failure && !words.contains(WEBHOOK_WORDS);
     let prefix = if missing { format!("{WEBHOOK_WORDS}: ") } else { String::new() };
     event.message = format!("{prefix}{words} [{:016x}]", told.mark);
+    event
+}
+
+fn of_missing(missing: &MissingNotice<'_>, gateway: &str) -> Event {
+    let id = xxh3_64(format!("missing\0{}\0{}", missing.run_at.0, missing.job_id).as_bytes());
+    let kind = &types::WEBHOOK_DELIVERY_MISSING;
+    let mut event = Event::new(kind, Severity::Warn, missing.due, id, gateway);
+    event.text(key::JOB_ID, missing.job_id);
+    event.text(key::JOB_NAME, missing.job_name);
+    event.count(event_key::RUN_AT, u64::try_from(missing.run_at.0).ok());
+    event.message =
+        format!("webhook delivery missing: no notice of the run came within 2 minutes [{id:016x}]");
     event
 }
 

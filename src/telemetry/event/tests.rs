@@ -12,6 +12,7 @@ const AT: UnixMs = UnixMs(1_771_300_800_123);
 
 fn run() -> FinishedRun<'static> {
     FinishedRun {
+        gateway: "",
         job_id: "5b8f",
         job_name: "daily digest",
         agent: "main",

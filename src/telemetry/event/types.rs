@@ -39,6 +39,7 @@ const RUN_KEYS: &[&str] = &[
     event::COST_PROVENANCE,
 ];
 const JOB: &[&str] = &[key::JOB_ID, key::JOB_NAME];
+const MISSING: &[&str] = &[key::JOB_ID, key::JOB_NAME, event::RUN_AT];
 const WEBHOOK: &[&str] =
     &[key::JOB_ID, key::JOB_NAME, key::REASON, event::HTTP_STATUS, event::ATTEMPT, event::ATTEMPTS];
 
@@ -62,6 +63,8 @@ events! {
         "A webhook was not sent, since its address is a private one.";
     WEBHOOK_DELIVERY_SKIPPED = "webhook_delivery_skipped", WEBHOOK,
         "A webhook was not sent, since its address is no http or https URL.";
+    WEBHOOK_DELIVERY_MISSING = "webhook_delivery_missing", MISSING,
+        "The notice of a run whose job posts to our own receiver did not come within 2 minutes of its record.";
     JOB_FAILED = "job_failed", JOB, "A run failed, in the gateway's words. Not every version says so; the event of the run always does.";
     RUN_TIMED_OUT = "run_timed_out", JOB, "A run took too long and was ended.";
     RUN_INTERRUPTED = "run_interrupted", JOB, "A run was interrupted by the gateway's end.";
