@@ -26,6 +26,7 @@ use crate::export::Signal;
 use crate::ledger::DEFAULT_GATEWAY;
 use crate::model::UnixMs;
 use crate::page;
+use crate::serve::Relays;
 
 pub use prices::{ModelPrice, PriceList, prices};
 pub use report::{
@@ -55,6 +56,7 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
     let mut patience = Patience { surroundings, next: now.plus(FIRST_WORD_MS) };
     let mut findings: Vec<Finding> =
         config.warnings.iter().map(|warning| Finding::note(Section::Configuration, warning)).collect();
+    findings.extend(relays(config));
     let state = state::inspect(&config.state_dir, surroundings.home, now, &mut |step: scan::Step| {
         patience.word(|| step.text());
     });
@@ -94,6 +96,23 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
         names,
         watching,
     }
+}
+
+/// Says whether relays can be what the configuration says; a service is not tried, since it would show a message.
+fn relays(config: &Config) -> Option<Finding> {
+    if config.relays.is_empty() && config.digests.is_empty() {
+        return None;
+    }
+    Some(match Relays::new(config) {
+        Err(error) => {
+            let remedy = "correct the configuration: `serve` does not start with it";
+            Finding::problem(Section::Configuration, error.to_string(), remedy)
+        }
+        Ok(_) => {
+            Finding::note(Section::Configuration, "relays are not tried here, since people would see it")
+                .with("to see whether a service takes messages: openclaw-usage relay test NAME")
+        }
+    })
 }
 
 fn settings(config: &Config) -> Vec<Setting> {

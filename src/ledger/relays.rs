@@ -67,6 +67,8 @@ impl Ledger {
     }
 
     fn register_relays(&mut self, rules: Vec<RelayRule>, now: UnixMs) -> rusqlite::Result<Vec<Relay>> {
+        let has_sinks = self.outbox.as_ref().is_some_and(|settings| !settings.sinks.is_empty());
+        let is_told = has_sinks || !rules.is_empty();
         // What was deleted is overwritten: texts of runs are not to be found in the file later.
         let secure = rules.iter().any(|rule| rule.summaries);
         self.connection.pragma_update(None, "secure_delete", "ON")?;
@@ -89,6 +91,9 @@ impl Ledger {
                     row.get(0).map(UnixMs)
                 })?;
             relays.push(Relay { rule, since });
+        }
+        if !is_told {
+            transaction.execute_batch("DELETE FROM outbox_run")?;
         }
         transaction.execute_batch(if secure {
             "DELETE FROM relay_summary WHERE NOT EXISTS

@@ -28,6 +28,19 @@ pub struct Due {
     pub until: UnixMs,
 }
 
+/// What is to be done about a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Nothing,
+    /// To post it.
+    Post(Due),
+    /// To note that it was due, but too long ago.
+    LeaveOut(Due),
+    /// To note that it is new, and begins with the period after this one.
+    Begin(Due),
+}
+
 /// Tells when a digest is due.
 #[derive(Clone, Debug)]
 pub struct Calendar {
@@ -78,10 +91,17 @@ impl Calendar {
         None
     }
 
-    /// Returns whether a digest that was not posted when it was due is to be posted still: for half its period.
+    /// Returns what is to be done at `now` if the last period that was done with ended with that day. A digest that is
+    /// new begins with the next period; one that is late by more than half its period is left out.
     #[must_use]
-    pub fn is_worth(&self, due: &Due, now: UnixMs) -> bool {
-        now.since(due.at) <= due.until.since(due.since) / 2
+    pub fn step(&self, known: Option<i64>, now: UnixMs) -> Step {
+        let Some(due) = self.newest(now) else { return Step::Nothing };
+        match known {
+            Some(day) if day >= due.day => Step::Nothing,
+            Some(_) if now.since(due.at) <= due.until.since(due.since) / 2 => Step::Post(due),
+            Some(_) => Step::LeaveOut(due),
+            None => Step::Begin(due),
+        }
     }
 
     fn length(&self) -> jiff::Span {

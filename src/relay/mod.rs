@@ -18,7 +18,7 @@ mod template;
 mod tests;
 mod text;
 
-pub use digest::{Calendar, DigestContent, Due};
+pub use digest::{Calendar, DigestContent, Due, Step};
 pub use matcher::Matcher;
 pub use sender::Sender;
 pub use task::{NextMessage, RelayFeed, run};

@@ -17,7 +17,9 @@ use crate::config::{Config, DigestConfig, RelayConfig};
 use crate::ledger::{Ledger, LedgerError, RelayRule, Window};
 use crate::model::{BudgetDefinition, Period, UnixMs};
 use crate::price::BudgetClock;
-use crate::relay::{self, Calendar, DigestContent, Due, Matcher, NextMessage, RelayError, RelayFeed, Sender};
+use crate::relay::{
+    self, Calendar, DigestContent, Due, Matcher, NextMessage, RelayError, RelayFeed, Sender, Step,
+};
 use crate::report::{self, Dimension, Query, Report, ReportError, Terminal, Zone};
 use crate::telemetry::RelayStats;
 
@@ -261,27 +263,23 @@ impl Core {
     }
 
     fn post_digest(&mut self, digest: &Digest, now: UnixMs) -> Result<(), LedgerError> {
-        let name = &digest.config.name;
-        let Some(due) = digest.calendar.newest(now) else { return Ok(()) };
+        let (name, relay) = (&digest.config.name, &digest.config.relay);
         let known = self.ledger.digest_day(name)?;
-        if known.is_some_and(|day| day >= due.day) {
-            return Ok(());
-        }
-        // A digest that is new in the configuration begins with the next period; one that is late is only noted.
-        let content = match known {
-            Some(_) if digest.calendar.is_worth(&due, now) => Some(self.digest(digest, &due)?),
-            _ => None,
-        };
-        let message = content.as_deref().map(|content| (digest.config.relay.as_str(), content));
-        self.ledger.post_digest(name, due.day, message, now)?;
-        if known.is_some() {
-            let relay = &digest.config.relay;
-            match content {
-                Some(_) => tracing::info!(digest = name, relay, "digest queued"),
-                None => tracing::warn!(digest = name, relay, "digest left out: it was due too long ago"),
+        match digest.calendar.step(known, now) {
+            Step::Nothing => Ok(()),
+            Step::Post(due) => {
+                let content = self.digest(digest, &due)?;
+                self.ledger.post_digest(name, due.day, Some((relay, &content)), now)?;
+                tracing::info!(digest = name, relay, "digest queued");
+                Ok(())
             }
+            Step::LeaveOut(due) => {
+                self.ledger.post_digest(name, due.day, None, now)?;
+                tracing::warn!(digest = name, relay, "digest left out: it was due too long ago");
+                Ok(())
+            }
+            Step::Begin(due) => self.ledger.post_digest(name, due.day, None, now).map(|_| ()),
         }
-        Ok(())
     }
 
     fn digest(&self, digest: &Digest, due: &Due) -> Result<String, LedgerError> {

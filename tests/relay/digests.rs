@@ -60,6 +60,10 @@ fn a_digest_that_was_missed_is_posted_once() {
     let event = plain.taken()[0].json()["event"].clone();
     assert!(event["markdown"].as_str().unwrap().contains("| ---: |"), "{event}");
     assert_eq!(event["event.name"], "openclaw.usage.digest");
+    // Acknowledged: what was not would be sent again.
+    until("both noted", || {
+        (daemon.scrape().sum("openclaw_usage_relay_sent_total", &[]) == 2.0).then_some(())
+    });
     daemon.kill();
     let daemon = setup.serve();
     daemon.until_counted(simulation.truth());

@@ -124,8 +124,6 @@ fn every_service_gets_every_run_in_order() {
     let title = |service: &Service, of: fn(&Value) -> String| -> Vec<String> {
         service.taken().iter().map(|request| of(&request.json()).replace('\\', "")).collect()
     };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    _ = text;
     assert_eq!(title(discord, |body| body["content"].as_str().unwrap().to_owned()), titles);
     assert_eq!(title(slack, |body| body["blocks"][0]["text"]["text"].as_str().unwrap().to_owned()), titles);
     let first_line = |body: &Value| body["text"].as_str().unwrap().lines().next().unwrap().to_owned();
@@ -270,6 +268,28 @@ fn what_is_asked_for_without_a_daemon_is_done_by_the_next_one() {
     let daemon = setup.serve();
     until("the message", || (service.taken().len() == taken + 1).then_some(()));
     daemon.terminate();
+}
+
+#[test]
+fn what_cannot_be_a_relay_is_refused_at_the_start_and_by_check() {
+    let setup = Setup::new().relay("r", "http", "http://127.0.0.1:9/x", "template = '{\"a\": {{ job }'");
+    let says = "relay r: the template cannot be used: ";
+    let (status, log) = setup.sandbox.refused_command(&mut setup.command());
+    assert!(status == Some(64) && log.contains(says), "{status:?} {log}");
+    let (ok, said) = setup.run(&["test", "r"]);
+    assert!(!ok && said.contains(says), "{said}");
+    let mut check = Command::new(PROGRAM);
+    check.env_clear().env("HOME", setup.sandbox.path("")).args([
+        "check",
+        "--json",
+        "--config",
+        &setup.path(),
+    ]);
+    let report: Value = serde_json::from_slice(&check.output().expect("check").stdout).expect("a report");
+    let findings = report["findings"].as_array().unwrap();
+    assert!(
+        findings.iter().any(|finding| finding["text"].as_str().is_some_and(|text| text.starts_with(says)))
+    );
 }
 
 #[test]

@@ -91,3 +91,62 @@ fn messages_go_nowhere_but_to_the_url() {
     daemon.terminate();
     assert!(inside.taken().is_empty(), "nothing came to where the redirects and the proxy led");
 }
+
+/// What runs said, as their records hold it.
+fn said(setup: &Setup) -> Vec<String> {
+    let mut said = Vec::new();
+    for entry in fs::read_dir(setup.sandbox.state_dir().join("cron/runs")).expect("run logs").flatten() {
+        for line in fs::read_to_string(entry.path()).expect("a run log").lines() {
+            let record: Value = serde_json::from_str(line).expect("a record");
+            let text = record["summary"].as_str().unwrap_or_default().trim();
+            said.extend((text.len() > 12).then(|| text.to_owned()));
+        }
+    }
+    said
+}
+
+/// What runs say goes to the relays that ask for it and nowhere else, and is gone when they have it.
+#[test]
+fn what_runs_say_goes_to_relays_that_ask_for_it_and_is_gone_then() {
+    let (with, without) = (Service::willing(service::anything), Service::willing(service::anything));
+    let setup = Setup::new().relay("with", "http", &url(&with, "/a"), "include_summary = true").relay(
+        "without",
+        "http",
+        &url(&without, "/b"),
+        "",
+    );
+    let mut simulation = setup.gateway(87);
+    let mut command = setup.command();
+    command.args(["--log-level", "trace", "--events", "stdout"]);
+    let output = setup.sandbox.path("events");
+    let daemon = setup.sandbox.serve_apart(&mut command, &output);
+    for job in 0..4 {
+        simulation.run(job);
+        simulation.pass(1_000);
+    }
+    let runs = usize::try_from(simulation.truth().runs).unwrap();
+    until("all messages", || (with.taken().len() == runs && without.taken().len() == runs).then_some(()));
+    until("empty queues", || (daemon.scrape().sum("openclaw_usage_relay_queued", &[]) == 0.0).then_some(()));
+    let said = said(&setup);
+    assert!(said.len() >= 2, "{said:?}");
+    let passed_on: Vec<String> = with
+        .taken()
+        .iter()
+        .filter_map(|request| request.json()["summary"].as_str().map(str::to_owned))
+        .collect();
+    for text in &said {
+        assert!(passed_on.contains(text), "{text} in {passed_on:?}");
+    }
+    let mut elsewhere =
+        vec![daemon.get("/metrics").text(), daemon.terminate(), fs::read_to_string(&output).unwrap()];
+    elsewhere
+        .extend(without.taken().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()));
+    for entry in fs::read_dir(setup.sandbox.ledger().parent().unwrap()).unwrap().flatten() {
+        elsewhere.push(String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned());
+    }
+    for place in &elsewhere {
+        for text in &said {
+            assert!(!place.contains(&text[..12]), "{text:?} in {}", &place[..place.len().min(2_000)]);
+        }
+    }
+}

@@ -204,6 +204,23 @@ fn a_digest_is_posted_once_for_each_period() {
 }
 
 #[test]
+fn what_is_still_to_be_told_is_told_after_a_restart() {
+    let mut bench = Bench::relaying(vec![rule("r", "", true)]);
+    let batch =
+        Batch { summaries: vec![(run("a", 1).key, "words".into())], ..bench.batch(vec![run("a", 1)]) };
+    let now = bench.now;
+    bench.ledger().apply(&batch, now).unwrap();
+    bench.reopen();
+    bench.relay(vec![rule("r", "", true)]);
+    bench.pass_relays(10_000);
+    let message = bench.next("r").expect("the run that was noted before the restart");
+    assert_eq!((message.content.as_str(), message.summary.as_deref()), ("a ok", Some("words")));
+    bench.apply(vec![run("a", 2)]);
+    bench.relay(Vec::new());
+    assert_eq!(bench.count_rows("outbox_run"), 0, "nobody is told any more");
+}
+
+#[test]
 fn a_relay_that_is_taken_out_is_forgotten() {
     let mut bench = Bench::relaying(vec![rule("r", "", false)]);
     bench.happen(vec![run("a", 1)]);

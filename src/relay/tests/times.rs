@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::super::digest::Calendar;
+use super::super::digest::{Calendar, Due, Step};
 use super::super::quiet::quiet_ms;
 use crate::config::{DigestConfig, QuietHours};
+use crate::ledger::{Ledger, OpenOptions};
 use crate::model::{Period, UnixMs};
 use crate::price::BudgetClock;
 
@@ -174,9 +175,58 @@ fn each_day_has_one_digest_in_every_zone() {
 }
 
 #[test]
-fn a_digest_is_worth_posting_for_half_its_period() {
+fn what_was_missed_is_posted_for_half_its_period() {
     let calendar = calendar(Period::Day, 480, "UTC");
     let due = calendar.newest(at("2026-11-21T08:00:00Z")).unwrap();
-    assert!(calendar.is_worth(&due, at("2026-11-21T20:00:00Z")));
-    assert!(!calendar.is_worth(&due, at("2026-11-21T20:00:00.001Z")));
+    let step = |known, now| calendar.step(known, at(now));
+    assert_eq!(step(None, "2026-11-21T09:00:00Z"), Step::Begin(due));
+    assert_eq!(step(Some(due.day - 1), "2026-11-21T08:00:00Z"), Step::Post(due));
+    assert_eq!(step(Some(due.day - 9), "2026-11-21T20:00:00Z"), Step::Post(due), "the newest of several");
+    assert_eq!(step(Some(due.day - 1), "2026-11-21T20:00:00.001Z"), Step::LeaveOut(due));
+    assert_eq!(step(Some(due.day), "2026-11-21T20:00:00Z"), Step::Nothing);
+    assert_eq!(step(Some(due.day + 3), "2026-11-21T20:00:00Z"), Step::Nothing, "the clock was set back");
+}
+
+/// A year of a daemon that is stopped, killed and started at any time, and whose clock is set back now and then, in a
+/// zone with clock changes: no period is posted twice or before its time, and none is missing that somebody was there for.
+#[test]
+fn each_period_is_posted_once_over_restarts_and_clock_changes() {
+    for (seed, every) in [(1, Period::Day), (2, Period::Day), (3, Period::Week)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions { gateway: None, max_jobs: 10, full_sync: false };
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let calendar = calendar(every, 150, "Europe/Berlin");
+        let mut now = at("2026-01-01T12:00:00Z");
+        let mut posted: Vec<Due> = Vec::new();
+        let open = |now| Ledger::open(&folder.path().join("l.sqlite"), &options, now).unwrap().ledger;
+        let mut ledger = open(now);
+        while now < at("2027-01-01T12:00:00Z") {
+            match calendar.step(ledger.digest_day("d").unwrap(), now) {
+                Step::Nothing => {}
+                Step::Post(due) => {
+                    assert!(ledger.post_digest("d", due.day, Some(("r", "told")), now).unwrap());
+                    assert!(
+                        due.at <= now && posted.last().is_none_or(|last| last.day < due.day),
+                        "seed {seed}: {due:?}"
+                    );
+                    posted.push(due);
+                }
+                Step::LeaveOut(due) | Step::Begin(due) => {
+                    assert!(ledger.post_digest("d", due.day, None, now).unwrap());
+                }
+            }
+            match rng.u32(0..20) {
+                0 => now = now.plus(rng.i64(1..10) * 6 * 3_600_000),
+                1 => now = now.plus(-rng.i64(1..90) * 60_000),
+                _ => now = now.plus(rng.i64(1..120) * 60_000),
+            }
+            if rng.u32(0..10) == 0 {
+                drop(ledger);
+                ledger = open(now);
+            }
+        }
+        let number = posted.len();
+        let expected = if every == Period::Day { 200..=366 } else { 45..=53 };
+        assert!(expected.contains(&number), "seed {seed}: {number}");
+    }
 }
