@@ -79,7 +79,8 @@ func start(t *testing.T, objects []Object, change func(args []string) []string) 
 		t.Fatalf("starts %v", args)
 	}
 	command := exec.Command(program(t), append([]string{"check", "--json"}, change(args[1:])...)...)
-	command.Dir, command.Env = root, []string{"OPENCLAW_USAGE_CONTAINER=1"}
+	// What the image itself sets.
+	command.Dir, command.Env = root, []string{"OPENCLAW_USAGE_CONTAINER=1", "OPENCLAW_STATE_DIR=" + filepath.Join(root, "home/node/.openclaw")}
 	for _, variable := range usage.List("env") {
 		command.Env = append(command.Env, variable.Text("name")+"="+moved.Replace(variable.Text("value")))
 	}
