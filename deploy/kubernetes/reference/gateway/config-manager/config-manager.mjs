@@ -2,8 +2,9 @@
 // config-manager [--once] [--only config|jobs] [--dry-run]: brings `openclaw.json` and `cron-jobs.json` of a mounted ConfigMap to
 // an OpenClaw gateway, and goes on doing so.
 //
-// config: a new openclaw.json is read as JSON5, written beside the gateway's and renamed over it, so that the gateway, which watches
-//   that file, never sees half of it. What the gateway itself wrote there stays until the ConfigMap's text changes.
+// config: a new openclaw.json is read as JSON5, shown to `openclaw config validate`, written beside the gateway's and renamed over it,
+//   so that the gateway, which watches that file, never sees half of it. What the gateway itself wrote there stays until the
+//   ConfigMap's text changes.
 // jobs: definitions are compared by name with the gateway's jobs, the whole plan is logged, then carried out by `openclaw gateway
 //   call cron.add|update|remove`, which every version since 2026.2.17 has. A definition is what cron.add takes. The CLI has a state
 //   directory of its own, <state>/config-manager, and with it an identity that the gateway pairs with the rights to do so; the one in
@@ -113,8 +114,40 @@ function writeRecord(state, record) {
 
 const digest = (text) => createHash("sha256").update(text).digest("hex");
 
+/** Starts OpenClaw's CLI. Returns what it printed, and the error if it failed. */
+async function cli(config, args, file) {
+  const env = { ...process.env, OPENCLAW_STATE_DIR: path.join(config.state, OWN), OPENCLAW_CONFIG_PATH: path.join(config.state, OWN, file) };
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [config.cli, ...args], { env, timeout: 60_000, maxBuffer: 64 << 20 });
+    return { stdout };
+  } catch (error) {
+    return { stdout: error.stdout ?? "", error };
+  }
+}
+
+const json = (stdout) => JSON.parse(stdout.slice(Math.max(stdout.indexOf("{"), 0)));
+
+/**
+ * Asks OpenClaw whether it would take a configuration. Only a clear no counts: 2026.2 cannot tell, and a CLI that fails for another
+ * reason must not hold up a configuration that may mend it.
+ */
+async function validate(config, text) {
+  fs.mkdirSync(path.join(config.state, OWN), { recursive: true, mode: 0o700 });
+  writeAtomically(path.join(config.state, OWN, "candidate.json"), text);
+  const { stdout } = await cli(config, ["config", "validate", "--json"], "candidate.json");
+  let answer = null;
+  try {
+    answer = json(stdout);
+  } catch {
+    return;
+  }
+  if (answer.valid !== false) return;
+  const issues = (answer.issues ?? []).map((issue) => `${issue.path}: ${issue.message}`);
+  throw new Problem(`OpenClaw refuses this openclaw.json; the gateway keeps what it has: ${issues.join("; ").slice(0, 300)}`);
+}
+
 /** Copies openclaw.json if the ConfigMap's differs from what was copied last. Returns what it did. */
-export function applyConfig(config, json5) {
+export async function applyConfig(config, json5) {
   const file = path.join(config.source, "openclaw.json");
   const text = readMounted(file);
   if (text === null) throw new Problem(`${file} is missing or empty; the gateway keeps what it has`);
@@ -125,6 +158,7 @@ export function applyConfig(config, json5) {
   const record = readRecord(config.state);
   const hash = digest(text);
   if (record.config === hash && fs.existsSync(config.target)) return "unchanged";
+  await validate(config, text);
   if (config.dryRun) return "would copy openclaw.json";
   writeAtomically(config.target, text);
   writeRecord(config.state, { ...record, config: hash });
@@ -207,16 +241,11 @@ export function plan(wanted, jobs, owned, stale = []) {
 
 /** Calls a method of the gateway through its CLI. */
 async function call(config, method, params) {
-  const env = { ...process.env, OPENCLAW_STATE_DIR: path.join(config.state, OWN), OPENCLAW_CONFIG_PATH: path.join(config.state, OWN, "openclaw.json") };
-  const args = [config.cli, "gateway", "call", method, "--json", "--timeout", "20000", "--params", JSON.stringify(params)];
-  let output;
+  const args = ["gateway", "call", method, "--json", "--timeout", "20000", "--params", JSON.stringify(params)];
+  const { stdout, error } = await cli(config, args, "openclaw.json");
+  if (error) throw new Problem(`${method} failed: ${reason(error)}`);
   try {
-    output = await promisify(execFile)(process.execPath, args, { env, timeout: 60_000, maxBuffer: 64 << 20 });
-  } catch (error) {
-    throw new Problem(`${method} failed: ${reason(error)}`);
-  }
-  try {
-    return JSON.parse(output.stdout.slice(Math.max(output.stdout.indexOf("{"), 0)));
+    return json(stdout);
   } catch {
     throw new Problem(`${method} was answered with something that is not JSON`);
   }
@@ -324,7 +353,7 @@ export async function pass(config, json5, status) {
     const state = (status.steps[step] ??= { ok: false, success: 0, last: null });
     try {
       let did;
-      if (step === "config") did = applyConfig(config, json5);
+      if (step === "config") did = await applyConfig(config, json5);
       else ({ did, last: state.last } = await applyJobs(config, json5, state.last, Date.now()));
       if (did !== "unchanged" || !state.ok) log("info", did, { step });
       Object.assign(state, { ok: true, success: Date.now() });

@@ -73,51 +73,62 @@ function place(t) {
 const names = (jobs) => jobs.map((each) => each.name).sort();
 const sync = (p, last = null, now = 0) => applyJobs(p.config(), json5, last, now);
 
-test("a new openclaw.json is copied as it is, once", (t) => {
+test("a new openclaw.json is copied as it is, once", async (t) => {
   const p = place(t);
   const text = "// kept\n{ gateway: { port: 1 }, cron: { webhookToken: '${TOKEN}' } }\n";
   p.mount({ "openclaw.json": text });
-  assert.equal(applyConfig(p.config(), json5), "copied openclaw.json");
+  assert.equal(await applyConfig(p.config(), json5), "copied openclaw.json");
   assert.equal(p.openclaw(), text);
   assert.equal(fs.statSync(p.at("state/openclaw.json")).mode & 0o777, 0o600);
-  assert.equal(applyConfig(p.config(), json5), "unchanged");
+  assert.equal(await applyConfig(p.config(), json5), "unchanged");
 });
 
-test("what the gateway wrote stays until the ConfigMap changes, and a file that is gone comes back", (t) => {
+test("what the gateway wrote stays until the ConfigMap changes, and a file that is gone comes back", async (t) => {
   const p = place(t);
   p.mount({ "openclaw.json": "{ a: 1 }" });
-  applyConfig(p.config(), json5);
+  await applyConfig(p.config(), json5);
   fs.writeFileSync(p.at("state/openclaw.json"), "{ a: 1, meta: 2 }");
-  assert.equal(applyConfig(p.config(), json5), "unchanged");
+  assert.equal(await applyConfig(p.config(), json5), "unchanged");
   assert.equal(p.openclaw(), "{ a: 1, meta: 2 }");
   p.mount({ "openclaw.json": "{ a: 2 }" });
-  applyConfig(p.config(), json5);
+  await applyConfig(p.config(), json5);
   assert.equal(p.openclaw(), "{ a: 2 }");
   fs.rmSync(p.at("state/openclaw.json"));
-  assert.equal(applyConfig(p.config(), json5), "copied openclaw.json");
+  assert.equal(await applyConfig(p.config(), json5), "copied openclaw.json");
 });
 
-test("a file that is half written, empty, no object or gone is refused and changes nothing", (t) => {
+test("a file that is half written, empty, no object or gone is refused and changes nothing", async (t) => {
   const p = place(t);
   p.mount({ "openclaw.json": "{ a: 1 }" });
-  applyConfig(p.config(), json5);
+  await applyConfig(p.config(), json5);
   for (const bad of ["{ a: 1, b: [", "", "  \n", "{}", "[1]", "null", '"text"', "{ a: 1 } }", "\0\0\0"]) {
     p.mount({ "openclaw.json": bad });
-    assert.throws(() => applyConfig(p.config(), json5), Problem, JSON.stringify(bad));
+    await assert.rejects(applyConfig(p.config(), json5), Problem, JSON.stringify(bad));
     assert.equal(p.openclaw(), "{ a: 1 }");
   }
   fs.rmSync(p.at("config"), { recursive: true });
-  assert.throws(() => applyConfig(p.config(), json5), /missing or empty/);
+  await assert.rejects(applyConfig(p.config(), json5), /missing or empty/);
   assert.deepEqual(fs.readdirSync(p.at("state")).sort(), ["config-manager", "openclaw.json"]);
 });
 
-test("a link in place of the new file leads nowhere", (t) => {
+test("a configuration that OpenClaw would not take is refused; a version that cannot tell takes it", async (t) => {
+  const p = place(t);
+  p.mount({ "openclaw.json": "{ a: 1 }" });
+  await applyConfig(p.config(), json5);
+  p.mount({ "openclaw.json": "{ a: 1, unheard: 2 }" });
+  await assert.rejects(applyConfig(p.config(), json5), /refuses this openclaw.json.*cron: Unrecognized key/);
+  assert.equal(p.openclaw(), "{ a: 1 }");
+  fs.writeFileSync(p.at("gateway/old"), "");
+  assert.equal(await applyConfig(p.config(), json5), "copied openclaw.json");
+});
+
+test("a link in place of the new file leads nowhere", async (t) => {
   const p = place(t);
   fs.writeFileSync(p.at("victim"), "kept");
   fs.symlinkSync(p.at("victim"), p.at("state/.openclaw.json.config-manager"));
   fs.symlinkSync(p.at("victim"), p.at("state/openclaw.json"));
   p.mount({ "openclaw.json": "{ a: 1 }" });
-  applyConfig(p.config(), json5);
+  await applyConfig(p.config(), json5);
   assert.equal(fs.readFileSync(p.at("victim"), "utf8"), "kept");
   assert.equal(p.openclaw(), "{ a: 1 }");
 });
@@ -277,7 +288,7 @@ test("a dry run says what is due and does nothing", async (t) => {
   const p = place(t);
   p.mount({ "openclaw.json": "{ a: 1 }", ...p.jobs(job("a")) });
   const config = p.config("--dry-run");
-  assert.equal(applyConfig(config, json5), "would copy openclaw.json");
+  assert.equal(await applyConfig(config, json5), "would copy openclaw.json");
   assert.equal((await applyJobs(config, json5, null, 0)).did, "1 changes are due");
   assert.deepEqual([fs.readdirSync(p.at("state")), p.inGateway(), p.calls()], [["config-manager"], [], []]);
 });

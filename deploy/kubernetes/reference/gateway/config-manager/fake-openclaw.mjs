@@ -1,4 +1,5 @@
-// Stands in for `openclaw gateway call METHOD --params JSON` in tests: jobs in FAKE_GATEWAY/jobs.json, each call in calls.jsonl, no
+// Stands in for `openclaw config validate`, which refuses a configuration that holds the word unheard, and for
+// `openclaw gateway call METHOD --params JSON` in tests: jobs in FAKE_GATEWAY/jobs.json, each call in calls.jsonl, no
 // answer while FAKE_GATEWAY/down exists. As a real gateway it fills in defaults, and merges an update into what it has.
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
@@ -6,6 +7,15 @@ import path from "node:path";
 
 const home = process.env.FAKE_GATEWAY;
 const [, , gateway, call, method, ...rest] = process.argv;
+if (gateway === "config") {
+  if (fs.existsSync(path.join(home, "old"))) {
+    console.error("error: unknown option '--json'");
+    process.exit(1);
+  }
+  const valid = !fs.readFileSync(process.env.OPENCLAW_CONFIG_PATH, "utf8").includes("unheard");
+  console.log(JSON.stringify({ valid, issues: valid ? [] : [{ path: "cron", message: 'Unrecognized key: "unheard"' }] }));
+  process.exit(valid ? 0 : 1);
+}
 const params = JSON.parse(rest[rest.indexOf("--params") + 1]);
 if (gateway !== "gateway" || call !== "call") process.exit(2);
 if (fs.existsSync(path.join(home, "down"))) {

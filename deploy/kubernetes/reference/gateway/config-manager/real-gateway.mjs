@@ -57,7 +57,7 @@ async function check(gateway) {
   });
   put("openclaw.json", openclaw("24h"));
   put("cron-jobs.json", { jobs: [job("a"), job("b"), job("hourly", { schedule: { kind: "every", everyMs: 3_600_000 } })] });
-  assert.equal(applyConfig(config, json5), "copied openclaw.json");
+  assert.equal(await applyConfig(config, json5), "copied openclaw.json");
 
   const log = path.join(root, "gateway.log");
   const output = fs.openSync(log, "w");
@@ -101,12 +101,17 @@ async function check(gateway) {
     assert.equal(mine().find((each) => each.name === "a").payload.timeoutSeconds, undefined);
 
     put("openclaw.json", openclaw("48h"));
-    assert.equal(applyConfig(config, json5), "copied openclaw.json");
+    assert.equal(await applyConfig(config, json5), "copied openclaw.json");
     const reloaded = () => /config (hot reload|change)|reload/i.test(fs.readFileSync(log, "utf8"));
     for (let tries = 0; !reloaded(); tries++) {
       assert(tries < 100, `${version} does not follow the new file: ${fs.readFileSync(log, "utf8").slice(-1000)}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
+
+    // The first version that is known to tell is 2026.5.28; 2026.2.17 does not.
+    put("openclaw.json", { ...openclaw("48h"), cron: { enabled: true, unheard: true } });
+    if (version.startsWith("2026.2.")) assert.equal(await applyConfig(config, json5), "copied openclaw.json");
+    else await assert.rejects(applyConfig(config, json5), /refuses this openclaw.json/);
     console.log(`${version}: ok (not reachable for the first ${downs} tries)`);
   } finally {
     child.kill("SIGKILL");
