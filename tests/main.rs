@@ -22,6 +22,7 @@
 //! | `alerts` | alerts and recorded series, judged by Prometheus's own tools and servers |
 //! | `incidents` | what goes wrong at a gateway makes its alert fire, in real servers, and a healthy one makes none |
 //! | `dashboards` | what each dashboard asks is answered by real servers and says what the ledger says; its file is the generator's |
+//! | `manifests` | the YAML for Kubernetes: schemas, hardening, the program's own flags and files; config-manager |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
@@ -62,6 +63,9 @@ mod house;
 mod incidents;
 #[cfg(test)]
 mod layers;
+#[cfg(feature = "e2e")]
+#[cfg(test)]
+mod manifests;
 #[cfg(test)]
 mod model;
 #[cfg(feature = "e2e")]

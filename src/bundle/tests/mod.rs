@@ -44,6 +44,32 @@ fn committed_files_are_those_of_a_bundle() {
     }
 }
 
+/// So are those of deploy/kubernetes/monitoring; its test says that dashboards are too.
+#[test]
+fn committed_objects_of_kubernetes_are_those_of_a_bundle() {
+    let files = files(&Settings { kubernetes: true, ..Settings::default() }).unwrap();
+    let rules: Vec<&BundleFile> = files
+        .iter()
+        .filter(|file| {
+            file.path.starts_with("kubernetes/prometheusrule-")
+                || file.path == "kubernetes/configmap-openclaw-usage-loki.yaml"
+        })
+        .collect();
+    assert!(rules.len() >= 3, "{}", rules.len());
+    for file in rules {
+        let name = file.path.rsplit('/').next().unwrap();
+        let path = repository().join("deploy/kubernetes/monitoring").join(name);
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(&path, &file.text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == file.text,
+            "{name} is out of date; renew it with {UPDATE}=1 cargo test --lib bundle"
+        );
+    }
+}
+
 mod files;
 mod loki;
 mod rules;
