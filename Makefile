@@ -6,7 +6,11 @@ duckdb_version := 1.4.1
 duckdb := $(cache)/tools/duckdb-$(duckdb_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb lint deny bench demo dashboards-check
+# The architecture of this machine, as Debian and Docker name it.
+arch := $(subst aarch64,arm64,$(subst x86_64,amd64,$(shell uname -m)))
+static := target/static/$(arch)
+
+.PHONY: help test servers duckdb lint deny bench demo dashboards-check static image-check
 .DELETE_ON_ERROR:
 
 help:
@@ -15,6 +19,8 @@ help:
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make demo     a simulated gateway and the daemon on it'
+	@echo 'make static   the static program of the image and of the package, in target/static (needs clang and musl-dev)'
+	@echo 'make image-check    the image around it, run without any right against a real Prometheus (needs root, buildah, podman, runc)'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
 test: servers duckdb
@@ -51,6 +57,14 @@ bench:
 
 demo:
 	cargo run --release -- demo
+
+# Some minutes from nothing.
+static:
+	deploy/image/build.sh $(arch) $(static)
+
+# Not part of `make test`, since it needs root and programs that run containers.
+image-check: static servers
+	deploy/image/check.sh $(static)/openclaw-usage
 
 # Against any running Grafana that has the dashboards; a token goes into GRAFANA_TOKEN.
 dashboards-check:
