@@ -8,7 +8,7 @@ use openclaw_usage::cli;
 use openclaw_usage::config::{self, Environment, Overrides};
 
 /// Pages with command lines for operators.
-const PAGES: [&str; 2] = ["README.md", "docs/install-systemd.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/install-systemd.md", "docs/operations.md"];
 
 pub fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -103,7 +103,12 @@ fn pages_show_command_lines_that_are_understood() {
 #[test]
 fn variables_are_known() {
     let mut names = Vec::new();
-    for file in ["Dockerfile", "deploy/systemd/openclaw-usage@.service", "docs/install-systemd.md"] {
+    for file in [
+        "Dockerfile",
+        "deploy/systemd/openclaw-usage@.service",
+        "docs/install-systemd.md",
+        "docs/operations.md",
+    ] {
         for word in read(file).split(|c: char| !(c.is_ascii_uppercase() || c == '_')) {
             if word.starts_with("OPENCLAW_USAGE_") && !names.contains(&word.to_owned()) {
                 names.push(word.to_owned());

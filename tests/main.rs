@@ -19,6 +19,7 @@
 //! | `incidents` | what goes wrong at a gateway makes its alert fire, in real servers, and a healthy one makes none |
 //! | `dashboards` | what each dashboard asks is answered by real servers and says what the ledger says; its file is the generator's |
 //! | `deploy` | flags, variables, versions and files that `deploy/` and the pages for operators name exist |
+//! | `operations` | what docs/operations.md has an operator do by hand: no counter falls |
 //! | `compose` | what Compose starts, started on loopback with its own configurations and command lines |
 //! | `image` | the container image, run as strictly as a cluster would (feature `image`, `make image-check`) |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
@@ -71,6 +72,8 @@ mod incidents;
 mod layers;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod operations;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;
