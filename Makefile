@@ -7,19 +7,30 @@ duckdb := $(cache)/tools/duckdb-$(duckdb_version)
 node_version := 24.19.0
 json5_version := 2.2.3
 node := $(cache)/tools/node-$(node_version)-json5-$(json5_version)
+deb_version := 3.8.0
+deb := $(cache)/tools/cargo-deb-$(deb_version)/bin/cargo-deb
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check manifests-check gateways-check
+# The architecture of this machine, as Debian and Docker name it.
+arch := $(subst aarch64,arm64,$(subst x86_64,amd64,$(shell uname -m)))
+static := target/static/$(arch)
+
+.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check manifests-check gateways-check \
+	static deb image-check release-check
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make test     every test, also those against real servers (needs Go and Python 3; the servers are built once, some minutes)'
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
+	@echo 'make release-check  two builds are equal, both architectures, the whole Dockerfile, the package (needs root and half an hour)'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make manifests-check   deploy/kubernetes, judged by a real API server, which is built once (six minutes of a processor)'
 	@echo 'make gateways-check GATEWAYS=…   config-manager against real gateways: folders of installed npm packages openclaw'
 	@echo 'make demo     a simulated gateway and the daemon on it'
+	@echo 'make static   the static program of the image and of the package, in target/static (needs clang and musl-dev)'
+	@echo 'make deb      the package for Debian and Ubuntu, in target/debian (the same)'
+	@echo 'make image-check    the image around it, run without any right against a real Prometheus (needs root, buildah, podman, runc)'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
 test: servers duckdb node manifests
@@ -82,6 +93,30 @@ bench:
 
 demo:
 	cargo run --release -- demo
+
+# Some minutes from nothing.
+static:
+	deploy/image/build.sh $(arch) $(static)
+
+# The manual pages and completions are the program's own.
+deb: static $(deb)
+	rm -rf target/package && mkdir -p target/package
+	$(static)/openclaw-usage man --out target/package/man
+	$(static)/openclaw-usage completions bash > target/package/openclaw-usage.bash
+	$(static)/openclaw-usage completions zsh > target/package/_openclaw-usage
+	$(static)/openclaw-usage completions fish > target/package/openclaw-usage.fish
+	$(deb) --no-build --no-strip --locked --compress-type gzip --target $(subst amd64,x86_64,$(subst arm64,aarch64,$(arch)))-unknown-linux-musl --output target/debian/
+
+$(deb):
+	cargo install --debug --locked --quiet --no-default-features cargo-deb --version $(deb_version) --root $(cache)/tools/cargo-deb-$(deb_version)
+
+# Not part of `make test`, since it needs root and programs that run containers.
+image-check: static servers
+	deploy/image/check.sh $(static)/openclaw-usage
+
+# Once for each release: its head says what.
+release-check: servers
+	deploy/release-check.sh
 
 # Against any running Grafana that has the dashboards; a token goes into GRAFANA_TOKEN.
 dashboards-check:

@@ -1,6 +1,6 @@
 //! Leaves the tables for unwinding out of the release program: a tenth of it, and nothing reads them, since a panic
-//! aborts (`panic = "abort"`) and backtraces have no names (`strip = true`). Only where rustc brings its own linker, lld,
-//! which takes the script; GNU's refuses it.
+//! aborts (`panic = "abort"`) and backtraces have no names (`strip = true`). Only where the linker is rustc's own, lld, which
+//! takes the script: by default on one target, by name for the image (`deploy/image/build.sh`). GNU's refuses it.
 //!
 //! Packs what `bundle` writes into one compressed file that the program carries: rules, runbooks and dashboards are plain
 //! files of the repository, and their texts would otherwise take up several times the space.
@@ -22,10 +22,14 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=release.ld");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    if is("PROFILE", "release") && is("TARGET", "x86_64-unknown-linux-gnu") {
+    let lld_alone = is("RUSTC_LINKER", "rust-lld");
+    if is("PROFILE", "release") && (lld_alone || is("TARGET", "x86_64-unknown-linux-gnu")) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/release.ld");
         println!("cargo::rustc-link-arg-bin=openclaw-usage={script}");
-        if glibc().is_some_and(|version| version >= (2, 36)) {
+        if lld_alone {
+            // Rust's own musl knows them, as every one from 1.2.4 on.
+            println!("cargo::rustc-link-arg-bin=openclaw-usage=-zpack-relative-relocs");
+        } else if glibc().is_some_and(|version| version >= (2, 36)) {
             println!("cargo::rustc-link-arg-bin=openclaw-usage=-Wl,-z,pack-relative-relocs");
         }
     }

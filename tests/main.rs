@@ -23,6 +23,10 @@
 //! | `incidents` | what goes wrong at a gateway makes its alert fire, in real servers, and a healthy one makes none |
 //! | `dashboards` | what each dashboard asks is answered by real servers and says what the ledger says; its file is the generator's |
 //! | `manifests` | the YAML for Kubernetes: schemas, hardening, the program's own flags and files; config-manager |
+//! | `deploy` | flags, variables, versions and files that `deploy/` and the pages for operators name exist |
+//! | `operations` | what docs/operations.md has an operator do by hand: no counter falls |
+//! | `compose` | what Compose starts, started on loopback with its own configurations and command lines |
+//! | `image` | the container image, run as strictly as a cluster would (feature `image`, `make image-check`) |
 //! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
@@ -37,6 +41,9 @@ mod common;
 mod alerts;
 #[cfg(test)]
 mod check;
+#[cfg(feature = "e2e")]
+#[cfg(test)]
+mod compose;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -45,6 +52,8 @@ mod dashboards;
 mod databases;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod deploy;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod end_to_end;
@@ -58,6 +67,9 @@ mod hardship;
 mod hostile;
 #[cfg(test)]
 mod house;
+#[cfg(feature = "image")]
+#[cfg(test)]
+mod image;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod incidents;
@@ -68,6 +80,8 @@ mod layers;
 mod manifests;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod operations;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod own_telemetry;

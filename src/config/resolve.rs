@@ -1,5 +1,6 @@
 //! All layers to one [`Config`], in one step.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::env::Signal;
@@ -97,7 +98,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     };
     let state_dir = resolver.state_dir()?;
     let gateway = resolver.optional::<Name>("gateway", "the ledger's, else openclaw")?.map(|name| name.0);
-    let listen = resolver.value("listen", ([127, 0, 0, 1], 9464).into())?;
+    let listen = resolver.listen()?;
     let watch = resolver.value("watch", WatchMode::Auto)?;
     let poll_interval_ms = resolver.value("poll_interval", Millis::<50, 3_600_000>(1_000))?.0;
     let max_jobs = resolver.value("max_jobs", MaxJobs(500))?.0;
@@ -347,6 +348,16 @@ impl Resolver<'_> {
         let home = self.paths.home.as_ref();
         let home = home.ok_or(ConfigError::NoHome { key: "ledger.path", remedy: "--ledger" })?;
         Ok((Path::new(home).join(".local/state").join(IN_STATE), Origin::DefaultFrom("HOME")))
+    }
+
+    /// In a container 127.0.0.1 is nobody but the container itself.
+    fn listen(&mut self) -> Result<SocketAddr, ConfigError> {
+        const PORT: u16 = 9464;
+        if self.inputs.env.in_container() {
+            let why = Origin::DefaultFrom("OPENCLAW_USAGE_CONTAINER");
+            return self.value_or("listen", (Ipv4Addr::UNSPECIFIED, PORT).into(), why);
+        }
+        self.value("listen", (Ipv4Addr::LOCALHOST, PORT).into())
     }
 
     fn log(&mut self) -> Result<LogConfig, ConfigError> {

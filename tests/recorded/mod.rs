@@ -6,7 +6,7 @@
 //! `costs`: the same in dollars; `live`: as it came about. `events`: what is told of each run. `privacy`: what of a record
 //! never leaves it.
 
-mod billed;
+pub mod billed;
 mod costs;
 mod events;
 mod live;
@@ -40,7 +40,7 @@ const RECORDINGS: [&str; 5] = ["2026.2.17", "2026.5.28", "stage1-5.28", "cut-202
 const DATABASES: [&str; 5] = ["2026.6.11", "live-2026.6.11", "2026.9.6", "stage2-6.11", "stage3-9.6"];
 
 /// A collector on a state directory, with a ledger of its own.
-struct Counting {
+pub struct Counting {
     folder: TempDir,
     state_dir: PathBuf,
     collector: Collector,

@@ -179,7 +179,8 @@ fn the_image_has_its_own_defaults() {
     let from = "default, from OPENCLAW_USAGE_CONTAINER".to_owned();
     let path = "/var/lib/openclaw-usage/ledger.sqlite".to_owned();
     assert_eq!(case.shown("ledger.path"), (path, from.clone()));
-    assert_eq!(case.shown("log.format"), ("json".into(), from));
+    assert_eq!(case.shown("log.format"), ("json".into(), from.clone()));
+    assert_eq!(case.shown("listen"), ("0.0.0.0:9464".into(), from));
     for (xdg, path) in
         [("/x", "/x/openclaw-usage/ledger.sqlite"), ("x", "/h/.local/state/openclaw-usage/ledger.sqlite")]
     {

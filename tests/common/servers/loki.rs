@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -28,6 +29,7 @@ pub struct Line {
 pub struct Loki {
     folder: TempDir,
     ruler: String,
+    config: fn(SocketAddr, SocketAddr, &Path) -> String,
     address: SocketAddr,
     starts: u32,
     process: Option<Process>,
@@ -49,9 +51,18 @@ impl Loki {
         Self::start_in(folder, ruler(alertmanager))
     }
 
+    /// With a configuration of somebody else's: `config` is given its two addresses and its folder.
+    pub fn start_with_config(config: fn(SocketAddr, SocketAddr, &Path) -> String) -> Self {
+        Self::start_as(TempDir::new().expect("a temporary directory"), String::new(), config)
+    }
+
     fn start_in(folder: TempDir, ruler: String) -> Self {
-        let mut loki =
-            Self { folder, ruler, address: SocketAddr::new(own_address(), 0), starts: 0, process: None };
+        Self::start_as(folder, ruler, |http, grpc, _| config(http, grpc))
+    }
+
+    fn start_as(folder: TempDir, ruler: String, config: fn(SocketAddr, SocketAddr, &Path) -> String) -> Self {
+        let address = SocketAddr::new(own_address(), 0);
+        let mut loki = Self { folder, ruler, config, address, starts: 0, process: None };
         loki.launch();
         loki
     }
@@ -74,7 +85,7 @@ impl Loki {
         let free = TcpListener::bind((self.address.ip(), 0)).expect("a free port on loopback");
         let grpc = free.local_addr().expect("the address of a listener");
         drop(free);
-        let text = config(self.address, grpc) + &self.ruler;
+        let text = (self.config)(self.address, grpc, self.folder.path()) + &self.ruler;
         fs::write(self.folder.path().join("loki.yaml"), text).expect("write loki.yaml");
         let mut command = Command::new(programs("loki").join("loki"));
         command.current_dir(self.folder.path()).arg("-config.file=loki.yaml");
@@ -106,6 +117,11 @@ impl Loki {
         let rules = groups.flat_map(|group| group["rules"].as_array().expect("a list of rules"));
         let word = |value: &Value| value.as_str().expect("a word").to_owned();
         rules.map(|rule| ["name", "state", "health"].map(|key| word(&rule[key]))).collect()
+    }
+
+    /// Where it answers, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// What a sink of events is given; it adds `/v1/logs`.

@@ -65,6 +65,11 @@ impl Prometheus {
         Self::start_bare(version, config, &flags)
     }
 
+    /// With these flags alone: whether it takes OTLP is among them.
+    pub fn start_with_flags(version: Version, config: &str, flags: &[&str]) -> Self {
+        Self::start_bare(version, config, flags)
+    }
+
     /// As it comes when nobody asked for the OTLP receiver.
     pub fn start_without_otlp(version: Version) -> Self {
         Self::start_bare(version, "", &[])
