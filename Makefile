@@ -6,7 +6,7 @@ duckdb_version := 1.4.1
 duckdb := $(cache)/tools/duckdb-$(duckdb_version)
 deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 
-.PHONY: help test servers duckdb lint deny bench demo dashboards-check
+.PHONY: help test servers duckdb lint deny bench demo dashboards-check dashboards-pictures dashboards-cost
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,8 @@ help:
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
+	@echo 'make dashboards-pictures   draws docs/img/dashboard-*.png (needs Node, npm, Chromium and Go; about ten minutes)'
+	@echo 'make dashboards-cost       what the dashboards ask costs a Prometheus with 90 days (needs Go; about ten minutes)'
 	@echo 'make demo     a simulated gateway and the daemon on it'
 
 # The servers come first, so that no test is timed while one is built. `cargo test` alone runs all that needs no server.
@@ -56,3 +58,14 @@ demo:
 dashboards-check:
 	@test -n '$(GRAFANA_URL)' || { echo 'make dashboards-check: give GRAFANA_URL=http://HOST:3000' >&2; exit 64; }
 	cd dashboards/source && go run . --grafana '$(GRAFANA_URL)'
+
+# Five weeks of a simulated gateway in real servers, drawn by Grafana's own components. A debug build does.
+dashboards-pictures: servers dashboards/pictures/node_modules/.package-lock.json
+	cargo bench --features e2e --profile dev --bench dashboards -- pictures docs/img
+
+dashboards/pictures/node_modules/.package-lock.json: dashboards/pictures/package-lock.json
+	@command -v npm >/dev/null || { echo 'make dashboards-pictures: npm is needed and not in PATH; Chromium too' >&2; exit 1; }
+	cd dashboards/pictures && npm ci --no-audit --no-fund
+
+dashboards-cost: servers
+	cargo bench --features e2e --profile dev --bench dashboards -- cost
