@@ -15,8 +15,8 @@ deny := $(cache)/tools/cargo-deny-$(deny_version)/bin/cargo-deny
 arch := $(subst aarch64,arm64,$(subst x86_64,amd64,$(shell uname -m)))
 static := target/static/$(arch)
 
-.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check manifests-check gateways-check \
-	static deb image-check release-check
+.PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check dashboards-pictures dashboards-cost \
+	manifests-check gateways-check static deb image-check release-check
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,8 @@ help:
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make manifests-check   deploy/kubernetes, judged by a real API server, which is built once (six minutes of a processor)'
 	@echo 'make gateways-check GATEWAYS=…   config-manager against real gateways: folders of installed npm packages openclaw'
+	@echo 'make dashboards-pictures   draws docs/img/dashboard-*.png (needs Node, npm, Chromium and Go; about ten minutes)'
+	@echo 'make dashboards-cost       what the dashboards ask costs a Prometheus with 90 days (needs Go; about ten minutes)'
 	@echo 'make demo     a simulated gateway and the daemon on it'
 	@echo 'make static   the static program of the image and of the package, in target/static (needs clang and musl-dev)'
 	@echo 'make deb      the package for Debian and Ubuntu, in target/debian (the same)'
@@ -122,3 +124,14 @@ release-check: servers
 dashboards-check:
 	@test -n '$(GRAFANA_URL)' || { echo 'make dashboards-check: give GRAFANA_URL=http://HOST:3000' >&2; exit 64; }
 	cd dashboards/source && go run . --grafana '$(GRAFANA_URL)'
+
+# Five weeks of a simulated gateway in real servers, drawn by Grafana's own components. A debug build does.
+dashboards-pictures: servers dashboards/pictures/node_modules/.package-lock.json
+	cargo bench --features e2e --profile dev --bench dashboards -- pictures docs/img
+
+dashboards/pictures/node_modules/.package-lock.json: dashboards/pictures/package-lock.json
+	@command -v npm >/dev/null || { echo 'make dashboards-pictures: npm is needed and not in PATH; Chromium too' >&2; exit 1; }
+	cd dashboards/pictures && npm ci --no-audit --no-fund
+
+dashboards-cost: servers
+	cargo bench --features e2e --profile dev --bench dashboards -- cost

@@ -91,7 +91,7 @@ func mark(name, colour, expression, text string) *dashboard.AnnotationQueryBuild
 // row is a heading.
 func row(title string) *dashboard.RowBuilder { return dashboard.NewRowBuilder(title) }
 
-// jobLink leads from a job's name to its own dashboard.
+// jobLink leads from a row of a job to its own dashboard, by the column with its id.
 func jobLink(field string) []map[string]any {
 	return []map[string]any{{
 		"title": "Runs of this job",

@@ -7,22 +7,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 )
 
 // A grafana that is asked about the dashboards that it was given.
-type grafana struct{ url, token string }
+type grafana struct{ address, token string }
 
 func (g grafana) ask(method, path string, body, answer any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("cannot encode a request: %w", err)
 	}
-	request, err := http.NewRequest(method, strings.TrimRight(g.url, "/")+path, bytes.NewReader(text))
+	request, err := http.NewRequest(method, strings.TrimRight(g.address, "/")+path, bytes.NewReader(text))
 	if err != nil {
-		return fmt.Errorf("cannot ask %s: %w; give GRAFANA_URL as http://HOST:3000", g.url, err)
+		return fmt.Errorf("cannot ask %s: %w; give GRAFANA_URL as http://HOST:3000", g.address, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if g.token != "" {
@@ -46,10 +47,10 @@ func (g grafana) ask(method, path string, body, answer any) error {
 	return nil
 }
 
-// checkLive asks a running Grafana for each dashboard, and each of their queries through its data sources of those types.
+// checkLive asks a running Grafana for each dashboard, and each query of their panels, variables and annotations through its data sources of those types.
 // Variables are filled in here, since only a browser does that: with everything. What has no answer is told; it may be right.
-func checkLive(url string, out io.Writer) error {
-	g := grafana{url, os.Getenv("GRAFANA_TOKEN")}
+func checkLive(address string, out io.Writer) error {
+	g := grafana{address, os.Getenv("GRAFANA_TOKEN")}
 	var found []struct{ UID string }
 	if err := g.ask("GET", "/api/search?tag="+tag, nil, &found); err != nil {
 		return err
@@ -71,15 +72,32 @@ func checkLive(url string, out io.Writer) error {
 	return errors.Join(wrong...)
 }
 
-func (g grafana) checkQueries(uid string, out io.Writer) error {
-	var got struct {
-		Dashboard struct {
-			Panels []struct {
-				Title   string
-				Targets []map[string]any
-			}
+// What is asked of a dashboard, as far as it is read here.
+type asked struct {
+	Panels []struct {
+		Title   string
+		Targets []map[string]any
+	}
+	Templating struct {
+		List []variable
+	}
+	Annotations struct {
+		List []struct {
+			Name   string
+			Target map[string]any
 		}
 	}
+}
+
+type variable struct {
+	Name, Type string
+	Query      any
+	Options    []struct{ Value string }
+	Datasource struct{ Type string }
+}
+
+func (g grafana) checkQueries(uid string, out io.Writer) error {
+	var got struct{ Dashboard asked }
 	if err := g.ask("GET", "/api/dashboards/uid/"+uid, nil, &got); err != nil {
 		return err
 	}
@@ -88,17 +106,98 @@ func (g grafana) checkQueries(uid string, out io.Writer) error {
 		return err
 	}
 	var wrong []error
+	told := func(place string, number int, err error) {
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s / %s: %w", uid, place, err))
+			return
+		}
+		fmt.Fprintf(out, "%s / %s: %d\n", uid, place, number)
+	}
+	variables := got.Dashboard.Templating.List
+	for _, one := range variables {
+		if one.Type == "query" {
+			number, err := g.values(one, variables, sources)
+			told("variable "+one.Name, number, err)
+		}
+	}
+	queries := func(place string, target map[string]any) {
+		expression, _ := target["expr"].(string)
+		for choice, filled := range fill(expression, variables) {
+			number, err := g.query(target, filled, sources)
+			told(place+choice, number, err)
+		}
+	}
 	for _, panel := range got.Dashboard.Panels {
 		for _, target := range panel.Targets {
-			frames, err := g.query(target, sources)
-			if err != nil {
-				wrong = append(wrong, fmt.Errorf("%s / %s: %w", uid, panel.Title, err))
-				continue
-			}
-			fmt.Fprintf(out, "%s / %s / %v: %d\n", uid, panel.Title, target["refId"], frames)
+			queries(fmt.Sprintf("%s / %v", panel.Title, target["refId"]), target)
+		}
+	}
+	for _, note := range got.Dashboard.Annotations.List {
+		// Grafana adds one of its own, which asks no data source.
+		if note.Target["expr"] != nil {
+			queries("annotation "+note.Name, note.Target)
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// fill is an expression with everything chosen, by the choice where a variable has fixed values: each of them is one.
+func fill(expression string, variables []variable) map[string]string {
+	filled := map[string]string{"": expression}
+	for _, one := range variables {
+		next := map[string]string{}
+		for choice, text := range filled {
+			text = strings.ReplaceAll(text, `=~"$`+one.Name+`"`, `=~"`+everything+`"`)
+			// Of one job at a time: any of them.
+			text = strings.ReplaceAll(text, `="$`+one.Name+`"`, `=~".+"`)
+			if one.Type != "custom" || !strings.Contains(text, "$"+one.Name) {
+				next[choice] = text
+				continue
+			}
+			for _, option := range one.Options {
+				next[choice+" by "+option.Value] = strings.ReplaceAll(text, "$"+one.Name, option.Value)
+			}
+		}
+		filled = next
+	}
+	return filled
+}
+
+// values returns how many values a variable has in the last six hours, asked as Grafana's Prometheus data source does.
+func (g grafana) values(one variable, variables []variable, sources map[string]string) (int, error) {
+	uid, ok := sources[one.Datasource.Type]
+	if !ok {
+		return 0, fmt.Errorf("there is no data source of type %s", one.Datasource.Type)
+	}
+	fields, _ := one.Query.(map[string]any)
+	text, _ := fields["query"].(string)
+	text = strings.ReplaceAll(fill(text, variables)[""], "$__range", "6h")
+	kind, inside, _ := strings.Cut(strings.TrimSuffix(text, ")"), "(")
+	end := time.Now()
+	path, asked := "/api/v1/query", url.Values{"query": {inside}, "time": {fmt.Sprint(end.Unix())}}
+	if at := strings.LastIndex(inside, ", "); kind == "label_values" && at > 0 {
+		path = "/api/v1/label/" + inside[at+2:] + "/values"
+		asked = url.Values{"match[]": {inside[:at]}, "start": {fmt.Sprint(end.Add(-6 * time.Hour).Unix())}, "end": {fmt.Sprint(end.Unix())}}
+	}
+	var answer struct {
+		Status, Error string
+		Data          json.RawMessage
+	}
+	if err := g.ask("GET", "/api/datasources/uid/"+uid+"/resources"+path+"?"+asked.Encode(), nil, &answer); err != nil {
+		return 0, err
+	}
+	if answer.Status != "success" {
+		return 0, fmt.Errorf("%s", answer.Error)
+	}
+	var labels []string
+	if json.Unmarshal(answer.Data, &labels) == nil {
+		return len(labels), nil
+	}
+	var vector struct{ Result []any }
+	if err := json.Unmarshal(answer.Data, &vector); err != nil {
+		return 0, fmt.Errorf("the answer to %s is neither labels nor series: %w", text, err)
+	}
+	return len(vector.Result), nil
 }
 
 // sources are the uids of data sources by type; of several the default one, or else the first.
@@ -119,20 +218,14 @@ func (g grafana) sources() (map[string]string, error) {
 	return uids, nil
 }
 
-// query returns how many frames with rows a query gives for the last six hours.
-func (g grafana) query(target map[string]any, sources map[string]string) (int, error) {
+// query returns how many frames with rows an expression gives for the last six hours, asked as the target is.
+func (g grafana) query(target map[string]any, expression string, sources map[string]string) (int, error) {
 	of, _ := target["datasource"].(map[string]any)
 	kind, _ := of["type"].(string)
 	uid, ok := sources[kind]
 	if !ok {
 		return 0, fmt.Errorf("there is no data source of type %s", kind)
 	}
-	expression, _ := target["expr"].(string)
-	for _, name := range []string{"job", "instance", "agent", "model"} {
-		expression = strings.ReplaceAll(expression, `=~"$`+name+`"`, `=~"`+everything+`"`)
-	}
-	expression = strings.NewReplacer(`="$cron_job"`, `=~".+"`, `=~"$cron_job"`, `=~".*"`, `=~"$source"`, `=~".*openclaw-usage.*"`,
-		"$group_by", "openclaw_job_name").Replace(expression)
 	query := map[string]any{}
 	for key, value := range target {
 		query[key] = value

@@ -92,25 +92,48 @@ func TestARunningGrafanaIsAsked(t *testing.T) {
 	api.HandleFunc("GET /api/datasources", func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(`[{"uid":"p","type":"prometheus"},{"uid":"l","type":"loki"}]`))
 	})
-	api.HandleFunc("POST /api/ds/query", func(w http.ResponseWriter, r *http.Request) {
-		var body bytes.Buffer
-		body.ReadFrom(r.Body)
+	left := func(text string) {
 		for _, variable := range []string{"$job", "$instance", "$agent", "$model", "$cron_job", "$source", "$group_by", "_datasource}"} {
-			if strings.Contains(strings.ReplaceAll(body.String(), "{{$group_by}}", ""), variable) {
-				t.Errorf("%s is left over in %s", variable, body.String())
+			if strings.Contains(strings.ReplaceAll(text, "{{$group_by}}", ""), variable) {
+				t.Errorf("%s is left over in %s", variable, text)
 			}
 		}
 		asked++
+	}
+	api.HandleFunc("POST /api/ds/query", func(w http.ResponseWriter, r *http.Request) {
+		var body bytes.Buffer
+		body.ReadFrom(r.Body)
+		left(body.String())
 		w.Write([]byte(`{"results":{"A":{"frames":[{"data":{"values":[[1],[2]]}}]}}}`))
+	})
+	api.HandleFunc("GET /api/datasources/uid/p/resources/api/v1/label/{label}/values", func(w http.ResponseWriter, r *http.Request) {
+		left(r.FormValue("match[]"))
+		if r.PathValue("label") == "openclaw_agent" {
+			w.Write([]byte(`{"status":"error","error":"no such label"}`))
+			return
+		}
+		w.Write([]byte(`{"status":"success","data":["one"]}`))
+	})
+	api.HandleFunc("GET /api/datasources/uid/p/resources/api/v1/query", func(w http.ResponseWriter, r *http.Request) {
+		left(r.FormValue("query"))
+		w.Write([]byte(`{"status":"success","data":{"resultType":"vector","result":[{}]}}`))
 	})
 	server := httptest.NewServer(api)
 	defer server.Close()
 	var said bytes.Buffer
 	err := checkLive(server.URL, &said)
-	if err == nil || !strings.Contains(err.Error(), "openclaw-usage-exporter is not there") {
-		t.Errorf("a missing dashboard: %v", err)
+	for _, wrong := range []string{"openclaw-usage-exporter is not there", "variable agent: no such label"} {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v", wrong, err)
+		}
 	}
-	if lines := strings.Count(said.String(), ": 1\n"); lines != asked || asked < 40 {
+	// One answer is an error.
+	if lines := strings.Count(said.String(), ": 1\n"); lines != asked-1 || asked < 60 {
 		t.Errorf("%d of %d queries: %s", lines, asked, said.String())
+	}
+	for _, place := range []string{"variable cron_job", "annotation Price changed", "Cost over time / A by openclaw_channel"} {
+		if !strings.Contains(said.String(), place) {
+			t.Errorf("%s was not asked: %s", place, said.String())
+		}
 	}
 }

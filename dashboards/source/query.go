@@ -2,11 +2,8 @@ package main
 
 import "fmt"
 
-// What a range of the dashboard, or a bar of a graph, is to the expressions below.
-const (
-	wholeRange = "$__range"
-	perBar     = "$__interval"
-)
+// wholeRange is the range of the dashboard to the expressions below.
+const wholeRange = "$__range"
 
 // The labels that the variables at the top of a dashboard choose by.
 const (
@@ -29,6 +26,12 @@ func exactly(series, window string) string {
 	return fmt.Sprintf("(last_over_time(%[1]s[%[2]s]) - (last_over_time(%[1]s[1d] offset %[2]s) or min_over_time(%[1]s[%[2]s])))", series, window)
 }
 
+// inBar is the same for one bar of a graph, which begins at its point: Grafana asks for points at whole intervals up to now, so
+// that a bar before its point would leave out the interval that is running, and stand a bar too late.
+func inBar(series string) string {
+	return fmt.Sprintf("(last_over_time(%[1]s[$__interval] offset -$__interval) - (last_over_time(%[1]s[1d]) or min_over_time(%[1]s[$__interval] offset -$__interval)))", series)
+}
+
 // before is what an expression was at the begin of the range that is shown: with exactly, the range before, as long as it.
 // A subquery, since an offset cannot be twice a variable.
 func before(expression string) string {
@@ -45,6 +48,16 @@ func sum(expression string, by ...string) string {
 		list += ", " + label
 	}
 	return fmt.Sprintf("sum by (%s) (%s)", list, expression)
+}
+
+// titled adds the label title: the job's name, or its id where the scheduler does not know it (any more).
+func titled(expression string) string {
+	return `label_replace(label_replace(` + expression + `, "title", "$1", "openclaw_job_id", "(.*)"), "title", "$1", "openclaw_job_name", "(?s:(.+))")`
+}
+
+// orNone gives series without a label the value none there: a legend would show something else of theirs.
+func orNone(expression, label string) string {
+	return fmt.Sprintf("label_replace(%s, %q, \"none\", %q, \"\")", expression, label, label)
 }
 
 // orZero shows a plain 0 where there is nothing yet, but only while the exporter itself is there: absence stays visible.

@@ -53,7 +53,7 @@ func spending(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 			WithTarget(now(fmt.Sprintf("(sum(%s) or 0 * sum(%s)) / sum(%s)",
 				selector("openclaw_usage_unpriced_tokens", ofUsage), selector("openclaw_usage_build_info", ours), tokens), "share"))).
 		WithPanel(bars("Cost over time", "Each bar is exactly what its interval cost.", usd, 16).Decimals(2).
-			WithTarget(over(sum(exactly(cost, perBar), "$group_by")+" > 0", "{{$group_by}}"))).
+			WithTarget(over(orNone(sum(inBar(cost), "$group_by"), "$group_by")+" > 0", "{{$group_by}}"))).
 		WithPanel(gauges("Budgets", "How much of each budget is spent in its running period. Orange from 80 %, red from 100 %.", percent, 8).
 			Decimals(0).Max(1).NoValue("no budget is configured: [[budget]]").
 			Thresholds(steps(good, .8, fair, 1.0, bad)).
@@ -62,26 +62,27 @@ func spending(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 }
 
 func whichJob(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
-	const job = "openclaw_job_name"
-	perJob := func(series string) string { return sum(exactly(series, wholeRange), job) }
+	const name, id = "openclaw_job_name", "openclaw_job_id"
+	perJob := func(series string) string { return sum(exactly(series, wholeRange), name, id) }
 	table := sheet("Jobs by cost", "One row per job for the range that is shown. The dollars per successful run hold what failed runs cost as well. A click on a name shows its runs.", 24,
-		column{field: job, title: "Job", unit: "string", links: jobLink("Job")},
-		column{field: "Value #cost", title: "Cost", unit: usd, decimals: 2, width: 110},
-		column{field: "Value #change", title: "Against before", unit: usd, decimals: 2, width: 130},
-		column{field: "Value #runs", title: "Runs", unit: count, width: 80},
-		column{field: "Value #failed", title: "Failed", unit: percent, decimals: 1, width: 80},
-		column{field: "Value #per_run", title: "$/run", unit: usd, decimals: 4, width: 100},
+		column{field: "title", title: "Job", unit: "string", links: jobLink("Id")},
+		column{field: id, title: "Id", unit: "string", hidden: true},
+		column{field: "Value #cost", title: "Cost", unit: usd, decimals: 2, width: 260, cell: bar, limits: []any{plain}},
+		column{field: "Value #change", title: "Against before", unit: usd, decimals: 2, width: 120, cell: coloured, limits: []any{good, .005, fair}},
+		column{field: "Value #runs", title: "Runs", unit: count, width: 70},
+		column{field: "Value #failed", title: "Failed", unit: percent, decimals: 1, width: 80, cell: coloured, limits: []any{"text", .05, fair, .2, bad}},
+		column{field: "Value #per_run", title: "$/run", unit: usd, decimals: 4, width: 90},
 		column{field: "Value #per_good", title: "$/successful run", unit: usd, decimals: 4, width: 140},
-		column{field: "Value #tokens", title: "Tokens", unit: count, decimals: 1, width: 100},
-		column{field: "Value #tokens_p50", title: "Tokens/run p50", unit: count, decimals: 1, width: 130},
-		column{field: "Value #tokens_p95", title: "Tokens/run p95", unit: count, decimals: 1, width: 130},
-		column{field: "Value #wasted", title: "Wasted", unit: usd, decimals: 2, width: 100},
+		column{field: "Value #tokens", title: "Tokens", unit: count, decimals: 1, width: 90},
+		column{field: "Value #tokens_p50", title: "Tokens/run p50", unit: count, decimals: 1, width: 120},
+		column{field: "Value #tokens_p95", title: "Tokens/run p95", unit: count, decimals: 1, width: 120},
+		column{field: "Value #wasted", title: "Wasted", unit: usd, decimals: 2, width: 80},
 	)
 	tokensPerRun := func(quantile string) string {
 		buckets := selector("openclaw_run_tokens_bucket", ofUsage)
-		return fmt.Sprintf("histogram_quantile(%s, %s)", quantile, sum(exactly(buckets, wholeRange), job, "le"))
+		return fmt.Sprintf("histogram_quantile(%s, %s)", quantile, sum(exactly(buckets, wholeRange), name, id, "le"))
 	}
-	return builder.WithRow(row("Which job")).WithPanel(table.
+	return builder.WithRow(row("Which job")).WithPanel(table.Height(13).
 		SortBy([]cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName("Cost").Desc(true)}).
 		WithTarget(rows("cost", perJob(cost))).
 		WithTarget(rows("change", perJob(cost)+" - ("+before(perJob(cost))+" or 0 * "+perJob(cost)+")")).
@@ -106,13 +107,13 @@ func whatFor(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	read := sum(exactly(selector("openclaw_tokens_total", ofUsage, `openclaw_token="cache_read"`), wholeRange), "openclaw_provider", "openclaw_model")
 	saved := fmt.Sprintf("sum(%s / 1e6 * (%s - %s))", read, rate("input"), rate("cache_read"))
 	return builder.WithRow(row("What for")).
-		WithPanel(bars("Tokens by kind", "The four kinds are disjoint: input is what was not read from the cache.", count, 12).Decimals(1).
-			WithTarget(over(sum(exactly(tokens, perBar), "openclaw_token")+" > 0", "{{openclaw_token}}"))).
-		WithPanel(bars("Metered and subscription dollars", "Metered dollars are on a bill. Subscription dollars are what the same tokens would cost by the price list: what the subscription is worth.", usd, 6).Decimals(2).
-			WithTarget(over(sum(exactly(cost, perBar), "openclaw_billing")+" > 0", "{{openclaw_billing}}"))).
-		WithPanel(one("Read from the cache", "Share of prompt tokens that were read from the provider's cache.", percent, 3).Height(9).Decimals(1).
+		WithPanel(meant(bars("Tokens by kind", "The four kinds are disjoint: input is what was not read from the cache.", count, 9).Decimals(1), kinds).
+			WithTarget(over(sum(inBar(tokens), "openclaw_token")+" > 0", "{{openclaw_token}}"))).
+		WithPanel(meant(bars("Metered and subscription dollars", "Metered dollars are on a bill. Subscription dollars are what the same tokens would cost by the price list: what the subscription is worth.", usd, 7).Decimals(2), billings).
+			WithTarget(over(sum(inBar(cost), "openclaw_billing")+" > 0", "{{openclaw_billing}}"))).
+		WithPanel(one("Read from the cache", "Share of prompt tokens that were read from the provider's cache.", percent, 4).Height(9).Decimals(1).
 			WithTarget(now(fmt.Sprintf("%s / (%s + %s + %s)", kind("cache_read"), kind("cache_read"), kind("input"), kind("cache_write")), "share"))).
-		WithPanel(one("Saved by the cache", "What tokens read from the cache would have cost as input at today's prices, less what they cost. Writing to the cache is not taken off.", usd, 3).Height(9).Decimals(2).
+		WithPanel(one("Saved by the cache", "What tokens read from the cache would have cost as input at today's prices, less what they cost. Writing to the cache is not taken off.", usd, 4).Height(9).Decimals(2).
 			WithTarget(now(orZero(saved), "dollars")))
 }
 

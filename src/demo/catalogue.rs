@@ -2,7 +2,7 @@
 
 use super::jobs::{Declaration, Job, JobState, Schedule};
 use super::provider::Profile;
-use super::uuid;
+use super::{Options, Scene, uuid};
 use fastrand::Rng;
 
 /// One row: name, agent, profile, interval in milliseconds, path of a webhook.
@@ -39,17 +39,54 @@ const ROWS: [Row; 20] = [
     ("backup-audit", Some("ops"), Profile::Plain, 30_000, None),
 ];
 
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// The jobs of an office. Two have a lasting trouble: the provider refuses the key of `invoice-check`, and the receiver
+/// of `sales-report` does not answer.
+const OFFICE: [Row; OFFICE_JOBS] = [
+    ("market-research", Some("research"), Profile::Research, 4 * HOUR_MS, None),
+    ("code-review", Some("dev"), Profile::Claude, 30 * MINUTE_MS, None),
+    ("inbox-triage", Some("office"), Profile::Cache, 15 * MINUTE_MS, Some("http://127.0.0.1:1/hook/ok")),
+    ("ticket-sync", Some("office"), Profile::Cache, 20 * MINUTE_MS, None),
+    ("price-watch", Some("research"), Profile::Plain, 30 * MINUTE_MS, None),
+    ("news-brief", Some("research"), Profile::Long(700), HOUR_MS, None),
+    ("log-review", Some("dev"), Profile::Tools, 30 * MINUTE_MS, None),
+    ("release-notes", Some("dev"), Profile::Claude, 4 * HOUR_MS, None),
+    ("standup-notes", Some("dev"), Profile::Claude, 8 * HOUR_MS, None),
+    ("weekly-digest", Some("office"), Profile::Long(1_900), 24 * HOUR_MS, None),
+    ("backup-audit", Some("dev"), Profile::Tools, 6 * HOUR_MS, None),
+    ("quiet-check", Some("dev"), Profile::Silent, 30 * MINUTE_MS, None),
+    ("sales-report", Some("office"), Profile::Plain, 2 * HOUR_MS, Some("http://127.0.0.1:1/hook/dead")),
+    ("invoice-check", Some("office"), Profile::BadKey, 6 * HOUR_MS, None),
+    ("feed-import", Some("research"), Profile::Slow, 3 * HOUR_MS, None),
+    ("reminders", None, Profile::Event, HOUR_MS, None),
+];
+
+/// How many jobs the office has.
+pub(super) const OFFICE_JOBS: usize = 16;
+
 /// How many times rarer than the rows say the jobs of a healthy gateway run: every 2 to 30 min, which costs about two
 /// dollars an hour.
 pub(super) const HEALTHY_PACE: i64 = 60;
 
-/// Returns the first `count` jobs; beyond twenty the rows repeat with a number behind the name.
+/// Returns the jobs of the start; beyond those of the scene the rows repeat with a number behind the name.
+pub(super) fn first(rng: &mut Rng, options: &Options) -> Vec<Job> {
+    let (count, start) = (options.jobs, options.start.0);
+    match options.scene {
+        Scene::Busy => jobs(rng, count, start),
+        Scene::Healthy => healthy(rng, count, start),
+        Scene::Office => of(rng, &OFFICE, count, start),
+    }
+}
+
+/// Returns the first `count` jobs of the busy scene.
 pub(super) fn jobs(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
     of(rng, &ROWS, count, start)
 }
 
 /// Returns `count` jobs that nothing is wrong with, at the pace of a healthy gateway.
-pub(super) fn healthy(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
+fn healthy(rng: &mut Rng, count: usize, start: i64) -> Vec<Job> {
     let succeeds = |profile| !matches!(profile, Profile::Fail | Profile::BadKey | Profile::Slow);
     let rows = ROWS.into_iter().filter(|(_, _, profile, _, webhook)| {
         succeeds(*profile) && webhook.is_none_or(|url| url.contains("/ok"))
@@ -96,19 +133,25 @@ pub(super) fn passing(rng: &mut Rng, number: u32, now: i64, pace: i64) -> Job {
     job
 }
 
-/// Time between two heartbeats, in ms. OpenClaw's own (half an hour) is shortened so that a short demonstration
-/// sees skipped runs.
-const HEARTBEAT_MS: i64 = 10_000;
-const DAY_MS: i64 = 86_400_000;
+/// Time between two heartbeats, in ms: OpenClaw's own in an office, else shortened so that a short demonstration sees
+/// skipped runs.
+const fn heartbeat_ms(scene: Scene) -> i64 {
+    match scene {
+        Scene::Busy | Scene::Healthy => 10_000,
+        Scene::Office => 30 * MINUTE_MS,
+    }
+}
+
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Returns the jobs that 2026.9.6 makes for itself at its first start.
-pub(super) fn system(rng: &mut Rng, now: i64) -> Vec<Job> {
+pub(super) fn system(rng: &mut Rng, scene: Scene, now: i64) -> Vec<Job> {
     let dreaming = Schedule::Cron {
         expr: "0 3 * * *".to_owned(),
         tz: None,
         stagger_ms: None,
         step_ms: DAY_MS,
-        phase_ms: 3 * 3_600_000,
+        phase_ms: 3 * HOUR_MS,
     };
     let mut jobs = vec![new(rng, "Memory Dreaming Promotion".to_owned(), Profile::Plain, dreaming, now)];
     jobs[0].declaration = Some(Declaration {
@@ -124,7 +167,7 @@ pub(super) fn system(rng: &mut Rng, now: i64) -> Vec<Job> {
         job.declaration = Some(Declaration { key, display_name, description: None });
         jobs.push(job);
     };
-    let schedule = every(rng, HEARTBEAT_MS);
+    let schedule = every(rng, heartbeat_ms(scene));
     declare(rng, "heartbeat", "Heartbeat", "main", Profile::Heartbeat, schedule);
     for agent in ["main", "ops"] {
         let schedule = every(rng, 7 * DAY_MS);

@@ -19,6 +19,17 @@ use std::path::{Path, PathBuf};
 
 /// Time between changes of the job list, in ms.
 pub(super) const CHURN_MS: i64 = 4_000;
+/// Which jobs a gateway has at the start, and how often they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// Several runs a second, some names hostile, some jobs that always fail.
+    Busy,
+    /// Nothing is wrong with the jobs, which run every 2 to 30 min.
+    Healthy,
+    /// Jobs of an office, every 15 min to once a day: the pace of weeks.
+    Office,
+}
+
 /// What to simulate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -38,8 +49,8 @@ pub struct Options {
     pub failure_percent: u8,
     /// Whether jobs come, go and are renamed meanwhile.
     pub churn: bool,
-    /// Whether nothing is wrong with the first jobs, which then run every 2 to 30 min.
-    pub healthy: bool,
+    /// Which jobs there are at the start.
+    pub scene: Scene,
     /// Whether to remember the key of every record ever written; costs memory for as long as it runs.
     pub remember_runs: bool,
 }
@@ -55,7 +66,7 @@ impl Default for Options {
             keep_lines: KEEP_LINES,
             failure_percent: 4,
             churn: true,
-            healthy: false,
+            scene: Scene::Busy,
             remember_runs: false,
         }
     }
@@ -65,12 +76,21 @@ impl Options {
     /// Returns those of a gateway at which nothing is wrong but one run of 100 that fails.
     #[must_use]
     pub fn healthy() -> Self {
-        Self { healthy: true, failure_percent: 1, ..Self::default() }
+        Self { scene: Scene::Healthy, failure_percent: 1, ..Self::default() }
+    }
+
+    /// Returns those of a gateway that works for an office: sixteen jobs, some of them with a lasting trouble.
+    #[must_use]
+    pub fn office() -> Self {
+        Self { scene: Scene::Office, jobs: catalogue::OFFICE_JOBS, churn: false, ..Self::default() }
     }
 
     /// Returns how many times longer than usual it is between two runs and two changes.
     pub(super) const fn pace(&self) -> i64 {
-        if self.healthy { catalogue::HEALTHY_PACE } else { 1 }
+        match self.scene {
+            Scene::Busy => 1,
+            Scene::Healthy | Scene::Office => catalogue::HEALTHY_PACE,
+        }
     }
 }
 
@@ -152,10 +172,9 @@ impl Gateway {
         let configurable = custom && generation.is_late() && generation.store() != Store::TaskRuns;
         write_config(dir, configurable.then_some((max_bytes, keep_lines)))?;
         let store = JobStore::new(dir, generation, Rng::with_seed(options.seed));
-        let first = if options.healthy { catalogue::healthy } else { catalogue::jobs };
-        let mut jobs = first(&mut rng, options.jobs, start);
+        let mut jobs = catalogue::first(&mut rng, &options);
         if generation.store() == Store::TaskRuns {
-            jobs.extend(catalogue::system(&mut rng, start));
+            jobs.extend(catalogue::system(&mut rng, options.scene, start));
         }
         let churn_at = options.churn.then(|| start + rng.i64(CHURN_MS / 2..CHURN_MS * 2) * options.pace());
         let plan = Plan::new(start, churn_at);

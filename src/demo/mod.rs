@@ -45,7 +45,7 @@ mod tests;
 pub use bill::{Bill, JobBill, Tokens};
 pub use error::Error;
 pub use faults::Torn;
-pub use gateway::{Finished, Gateway, Options, WrittenRun};
+pub use gateway::{Finished, Gateway, Options, Scene, WrittenRun};
 pub use gateway_log::Said;
 pub use generation::{CacheShown, Generation, Store};
 pub use incident::Incident;

@@ -23,6 +23,8 @@ pub(super) enum Profile {
     Long(usize),
     /// Twenty calls with a long prompt each: an agent that does not find its end.
     Runaway,
+    /// Six to thirty calls on a long prompt that is mostly cached: as much as there is to find out that day.
+    Research,
     /// HTTP 500.
     Fail,
     /// HTTP 401.
@@ -58,7 +60,7 @@ impl Profile {
             Self::Plain | Self::Runaway | Self::Event | Self::Heartbeat => ("sim", "sim-ok"),
             Self::Cache => ("sim", "sim-cache"),
             Self::Tools => ("sim", "sim-tools"),
-            Self::Claude => ("simant", "sim-claude"),
+            Self::Claude | Self::Research => ("simant", "sim-claude"),
             Self::Silent => ("sim", "sim-silent"),
             Self::Long(_) => ("sim", "sim-long"),
             Self::Fail => ("sim", "sim-fail"),
@@ -125,7 +127,9 @@ pub(super) fn run(rng: &mut Rng, profile: Profile, k: u64, failure_percent: u8) 
         _ => {
             let (text, calls) = answer(rng, profile, k);
             let ending = if profile == Profile::Silent { Ending::Silent } else { Ending::Reply(text) };
-            Outcome { ending, duration_ms: duration_ms * i64::from(u8::from(calls.len() > 1) + 1), calls }
+            // As long as two calls, however many there are; research takes its time for each.
+            let times = if profile == Profile::Research { calls.len() } else { calls.len().min(2) };
+            Outcome { ending, duration_ms: duration_ms * i64::try_from(times).unwrap_or(1), calls }
         }
     }
 }
@@ -141,6 +145,10 @@ fn answer(rng: &mut Rng, profile: Profile, k: u64) -> (String, Vec<Tokens>) {
         Profile::Runaway => {
             let calls = (0..20).map(|_| call(100_000 + k, 900, 0, 0)).collect();
             (format!("Research call-{k}: looked again and again."), calls)
+        }
+        Profile::Research => {
+            let calls = (0..rng.u64(6..=30)).map(|n| call(2_500 + k, 350, 6_000 + 900 * n, 900)).collect();
+            (format!("Findings call-{k}: three markets moved."), calls)
         }
         Profile::Claude => (format!("Draft call-{k} is ready."), vec![call(700 + k, 50, 3000, 2000)]),
         Profile::Silent => (String::new(), vec![call(900 + k, 3, 0, 0)]),

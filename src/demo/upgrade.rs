@@ -45,7 +45,7 @@ impl Gateway {
             self.import_run_logs(from, now.0)?;
         }
         if to.store() == Store::TaskRuns && self.jobs.iter().all(|job| job.declaration.is_none()) {
-            let system = catalogue::system(&mut self.rng, now.0);
+            let system = catalogue::system(&mut self.rng, self.options.scene, now.0);
             self.jobs.extend(system);
         }
         for running in interrupted {

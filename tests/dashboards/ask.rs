@@ -10,8 +10,30 @@ use serde_json::Value;
 
 /// What is shown: six hours.
 pub const RANGE_MS: u64 = 6 * 3_600_000;
-/// What Grafana makes of that range and about a thousand points.
-const INTERVAL_MS: u64 = 20_000;
+/// As many points as a panel is wide, where it does not say how many it wants.
+const POINTS: u64 = 1_000;
+/// What Grafana rounds intervals to: below the first number of a pair it takes the second, in milliseconds. Source:
+/// `roundInterval` of its package `@grafana/data`, up to 6 h.
+const INTERVALS: [(u64, u64); 18] = [
+    (1_500, 1_000),
+    (3_500, 2_000),
+    (7_500, 5_000),
+    (12_500, 10_000),
+    (17_500, 15_000),
+    (25_000, 20_000),
+    (45_000, 30_000),
+    (90_000, 60_000),
+    (210_000, 120_000),
+    (450_000, 300_000),
+    (750_000, 600_000),
+    (1_050_000, 900_000),
+    (1_500_000, 1_200_000),
+    (2_700_000, 1_800_000),
+    (5_400_000, 3_600_000),
+    (9_000_000, 7_200_000),
+    (16_200_000, 10_800_000),
+    (32_400_000, 21_600_000),
+];
 /// The least that `$__rate_interval` is: four scrapes.
 const FOUR_SCRAPES_MS: u64 = 60_000;
 const SCRAPE_MS: u64 = 15_000;
@@ -44,6 +66,8 @@ pub struct Query {
     pub expr: String,
     /// Between two points.
     pub interval_ms: u64,
+    /// What is asked about.
+    pub range_ms: u64,
 }
 
 pub fn folder() -> PathBuf {
@@ -70,19 +94,27 @@ pub fn dashboards() -> Vec<Dashboard> {
 }
 
 impl Dashboard {
-    /// Every query of its panels and annotations.
+    /// Every query of its panels and annotations, over the tests' range, which those with one of their own take as well.
     pub fn queries(&self) -> Vec<Query> {
+        self.asked(RANGE_MS, |_| None)
+    }
+
+    /// The same over any range, but for panels that have one of their own.
+    pub fn asked(&self, range_ms: u64, own: impl Fn(&Value) -> Option<u64>) -> Vec<Query> {
         let mut queries = Vec::new();
         for panel in list(&self.json["panels"]) {
-            let least = panel["interval"].as_str().map_or(0, milliseconds);
+            let range_ms = own(panel).unwrap_or(range_ms);
+            let least = panel["interval"].as_str().map_or(SCRAPE_MS, milliseconds);
+            let interval_ms = interval(range_ms, panel["maxDataPoints"].as_u64()).max(least);
             for target in list(&panel["targets"]) {
                 let place = format!("{} / {} / {}", self.uid, word(&panel["title"]), word(&target["refId"]));
-                queries.push(query(place, target, &panel["type"], least.max(INTERVAL_MS)));
+                queries.push(query(place, target, &panel["type"], (interval_ms, range_ms)));
             }
         }
         for note in list(&self.json["annotations"]["list"]) {
             let place = format!("{} / annotation {}", self.uid, word(&note["name"]));
-            queries.push(query(place, &note["target"], &Value::Null, INTERVAL_MS));
+            let interval_ms = interval(range_ms, None).max(SCRAPE_MS);
+            queries.push(query(place, &note["target"], &Value::Null, (interval_ms, range_ms)));
         }
         queries
     }
@@ -99,7 +131,14 @@ impl Dashboard {
     }
 }
 
-fn query(place: String, target: &Value, panel: &Value, interval_ms: u64) -> Query {
+/// The interval of a range and so many points.
+fn interval(range_ms: u64, points: Option<u64>) -> u64 {
+    let exact = range_ms / points.unwrap_or(POINTS);
+    let rounded = INTERVALS.iter().find(|(below, _)| exact < *below).map(|(_, interval)| *interval);
+    rounded.unwrap_or(if exact < 86_400_000 { 43_200_000 } else { 86_400_000 })
+}
+
+fn query(place: String, target: &Value, panel: &Value, (interval_ms, range_ms): (u64, u64)) -> Query {
     let way = match (target["datasource"]["type"].as_str(), target["instant"].as_bool()) {
         (Some("prometheus"), Some(true)) => Way::Instant,
         (Some("prometheus"), _) => Way::Range,
@@ -107,14 +146,30 @@ fn query(place: String, target: &Value, panel: &Value, interval_ms: u64) -> Quer
         (Some("loki"), _) => Way::Counts,
         other => panic!("{place} asks {other:?}"),
     };
-    Query { place, way, expr: word(&target["expr"]).to_owned(), interval_ms }
+    Query { place, way, expr: word(&target["expr"]).to_owned(), interval_ms, range_ms }
 }
 
-/// What a variable of the kind `label_values(SERIES, LABEL)` asks.
-pub fn label_values(variable: &Value) -> (&str, &str) {
+/// What a variable asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// The values of a label of these series.
+    LabelValues(&'a str, &'a str),
+    /// The values of the label `openclaw_job_id` in the answer to a query.
+    QueryResult(&'a str),
+}
+
+pub fn asked(variable: &Value) -> Asked<'_> {
     let text = word(&variable["query"]["query"]);
-    let inside = text.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
-    inside.and_then(|inside| inside.rsplit_once(", ")).unwrap_or_else(|| panic!("a variable asks {text}"))
+    let inside = |kind: &str| text.strip_prefix(kind).and_then(|rest| rest.strip_suffix(')'));
+    let labels = inside("label_values(").and_then(|inside| inside.rsplit_once(", "));
+    match (labels, inside("query_result(")) {
+        (Some((series, label)), _) => Asked::LabelValues(series, label),
+        (None, Some(query)) => {
+            assert!(word(&variable["regex"]).starts_with("/openclaw_job_id=\"(?<value>"), "{variable}");
+            Asked::QueryResult(query)
+        }
+        (None, None) => panic!("a variable asks {text}"),
+    }
 }
 
 /// Name and value of each variable, as they are put into a query.
@@ -131,12 +186,17 @@ impl Filling {
 
     /// The text with everything filled in. What is left over is a mistake of the dashboard.
     pub fn fill(&self, expr: &str, interval_ms: u64) -> String {
+        self.fill_over(expr, interval_ms, RANGE_MS)
+    }
+
+    /// The same for a range.
+    pub fn fill_over(&self, expr: &str, interval_ms: u64, range_ms: u64) -> String {
         let rate = (interval_ms + SCRAPE_MS).max(FOUR_SCRAPES_MS);
         let mut filled = expr.to_owned();
         for (name, value) in [
-            ("__range_ms", RANGE_MS.to_string()),
-            ("__range_s", (RANGE_MS / 1000).to_string()),
-            ("__range", format!("{}s", RANGE_MS / 1000)),
+            ("__range_ms", range_ms.to_string()),
+            ("__range_s", (range_ms / 1000).to_string()),
+            ("__range", format!("{}s", range_ms / 1000)),
             ("__rate_interval", format!("{}s", rate / 1000)),
             ("__interval", format!("{}s", interval_ms / 1000)),
             ("__auto", format!("{}s", interval_ms / 1000)),
@@ -146,7 +206,9 @@ impl Filling {
         for (name, value) in &self.0 {
             filled = filled.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
         }
-        assert!(!filled.contains('$'), "something is left over in {filled}");
+        // What `label_replace` found.
+        let own = filled.replace("\"$1\"", "");
+        assert!(!own.contains('$'), "something is left over in {filled}");
         filled
     }
 }
@@ -176,6 +238,7 @@ fn milliseconds(text: &str) -> u64 {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => panic!("an interval of {text}"),
     };
     number.parse::<u64>().expect("a number") * unit

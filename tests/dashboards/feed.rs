@@ -21,6 +21,9 @@ use crate::common::real_time::{now_ms, until};
 use crate::common::samples::whole;
 use crate::common::servers::{Loki, Prometheus, Version};
 
+/// A server that scrapes then knows when a counter began, at 0, and so what it held before the first scrape.
+const FROM_ZERO: &str = "--enable-feature=created-timestamp-zero-ingestion";
+
 /// A gateway, its exporter, and who was told.
 pub struct World {
     pub sandbox: Sandbox,
@@ -45,7 +48,7 @@ impl World {
         let servers = [
             ("pushed to 3", Prometheus::start(Version::V3, &[])),
             ("pushed to 2.47", Prometheus::start(Version::V2, &[])),
-            ("scraped by 3", Prometheus::start_with_config(Version::V3, &scrape, &[])),
+            ("scraped by 3", Prometheus::start_with_config(Version::V3, &scrape, &[FROM_ZERO])),
         ];
         let mut world = Self {
             sandbox,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::ask::{Dashboard, Filling, Query, RANGE_MS, Way, chosen, dashboards, label_values, list, word};
+use super::ask::{Asked, Dashboard, Filling, Query, RANGE_MS, Way, asked, chosen, dashboards, list, word};
 use super::feed::{World, record};
 use crate::common::daemon::{PROGRAM, now};
 use crate::common::real_time::{now_ms, until};
@@ -55,11 +55,6 @@ fn answered(counts: &[usize]) -> bool {
     counts.chunks(counts.len() / 3).all(|server| server.iter().any(|number| *number > 0))
 }
 
-/// A value in a query, as Grafana puts a single one there.
-fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', r#"\""#)
-}
-
 /// How many series or lines each query gets, from each server.
 fn ask_everything(world: &World) -> BTreeMap<String, Vec<usize>> {
     let mut answers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -82,8 +77,10 @@ fn ask_everything(world: &World) -> BTreeMap<String, Vec<usize>> {
                 .iter()
                 .any(|variable| variable["name"] == "cron_job" && variable["multi"] == false);
             if single {
-                for job in JOBS {
-                    filling.set("cron_job", escaped(job));
+                for job in
+                    world.simulation.gateway.jobs().iter().filter(|job| JOBS.contains(&job.name.as_str()))
+                {
+                    filling.set("cron_job", job.id.clone());
                     for query in dashboard.queries() {
                         let number = ask(&query, &filling, server, &world.loki);
                         answers.entry(query.place).or_default().push(number);
@@ -116,18 +113,22 @@ fn values(variable: &Value, filling: &Filling, server: &Prometheus) -> Option<Ve
     if variable["type"] == "custom" {
         return Some(list(&variable["options"]).map(|option| word(&option["value"]).to_owned()).collect());
     }
-    let (series, label) = label_values(variable);
-    let series = filling.fill(series, 0);
-    let promql = format!("count by ({label}) (last_over_time({series}[{RANGE_MS}ms]))");
+    let (promql, label) = match asked(variable) {
+        Asked::LabelValues(series, label) => {
+            let series = filling.fill(series, 0);
+            (format!("count by ({label}) (last_over_time({series}[{RANGE_MS}ms]))"), label)
+        }
+        Asked::QueryResult(query) => (filling.fill(query, 0), "openclaw_job_id"),
+    };
     let found = server.query(&promql, Some(now_ms()));
     Some(found.into_iter().filter_map(|(mut labels, _)| labels.remove(label)).collect())
 }
 
 fn ask(query: &Query, filling: &Filling, server: &Prometheus, loki: &Loki) -> usize {
-    let expr = filling.fill(&query.expr, query.interval_ms);
+    let expr = filling.fill_over(&query.expr, query.interval_ms, query.range_ms);
     // Whole intervals, as Grafana asks; here up to the end of the running one.
     let end = now_ms().next_multiple_of(query.interval_ms);
-    let window = (end - RANGE_MS, end, query.interval_ms);
+    let window = (end - query.range_ms, end, query.interval_ms);
     match query.way {
         Way::Instant => {
             server.query(&expr, Some(now_ms())).iter().filter(|(_, value)| value.is_finite()).count()
@@ -142,7 +143,7 @@ fn ask(query: &Query, filling: &Filling, server: &Prometheus, loki: &Loki) -> us
 fn figures(world: &mut World) {
     world.settle();
     // What sessions tell may come after the runs.
-    for (name, server) in &world.servers[..2] {
+    for (name, server) in &world.servers {
         until(&format!("the ledger's dollars in the Prometheus that is {name}"), || {
             let stored = server.query("sum(openclaw_cost_usd_total)", Some(now_ms()));
             let told = report(world, &[])["totals"]["cost_usd"].as_f64().expect("dollars");
@@ -156,7 +157,7 @@ fn figures(world: &mut World) {
     let of = |uid: &str| all.iter().find(|dashboard| dashboard.uid == uid).expect("a dashboard");
     let (usage, cron) = (of("openclaw-usage-cost"), of("openclaw-cron-job"));
     println!("panel: Prometheus, report");
-    for (name, server) in &world.servers[..2] {
+    for (name, server) in &world.servers {
         let whole = filling(usage, server);
         let compare = |place: &str, shown: f64, told: &Value| {
             let told = told.as_f64().expect("a number");
@@ -175,32 +176,25 @@ fn figures(world: &mut World) {
         }
         let [costs, runs, tokens] =
             ["cost", "runs", "tokens"].map(|column| figure(usage, ("Jobs by cost", column), &whole, server));
-        let mut jobs = 0;
+        let (mut jobs, mut nameless) = (0, 0);
         for row in list(&by_job["rows"]) {
-            let job = word(&row["group"]["job_name"]);
-            // Jobs that the scheduler does not know have no name, and stand in one row together. One that was renamed
-            // stands under each of its names.
-            if job.is_empty() || job.contains("(renamed ") {
-                continue;
-            }
+            // By its id: one that was renamed stands under each of its names, one that the scheduler does not know has none.
+            let (job, name) = (word(&row["group"]["job_id"]), word(&row["group"]["job_name"]));
             let Some(dollars) = costs.get(job).filter(|dollars| **dollars > 0.0) else { continue };
-            compare(&format!("Jobs by cost, cost of {job}"), *dollars, &row["cost_usd"]);
-            compare(&format!("Jobs by cost, runs of {job}"), runs[job], &row["runs"]["total"]);
+            compare(&format!("Jobs by cost, cost of {name}"), *dollars, &row["cost_usd"]);
+            compare(&format!("Jobs by cost, runs of {name}"), runs[job], &row["runs"]["total"]);
             let all = ["input", "output", "cache_read", "cache_write"];
             let told: u64 = all.iter().filter_map(|kind| row["tokens"][kind].as_u64()).sum();
-            compare(&format!("Jobs by cost, tokens of {job}"), tokens[job], &told.into());
+            compare(&format!("Jobs by cost, tokens of {name}"), tokens[job], &told.into());
+            nameless += usize::from(name.is_empty());
             jobs += 1;
-            // Grafana puts a line break into a query as it is, which Prometheus refuses.
-            if job.contains(char::is_control) {
-                continue;
-            }
             let mut one = filling(cron, server);
-            one.set("cron_job", escaped(job));
+            one.set("cron_job", job);
             let shown = |title| figure(cron, (title, "A"), &one, server).values().sum::<f64>();
-            compare(&format!("Cron Job {job}, cost"), shown("Cost"), &row["cost_usd"]);
-            compare(&format!("Cron Job {job}, runs"), shown("Runs"), &row["runs"]["total"]);
+            compare(&format!("Cron Job {name}, cost"), shown("Cost"), &row["cost_usd"]);
+            compare(&format!("Cron Job {name}, runs"), shown("Runs"), &row["runs"]["total"]);
         }
-        assert!(jobs >= 3, "{by_job}");
+        assert!(jobs >= 3 && nameless >= 1, "{by_job}");
         compare("Jobs by cost, runs of all", runs.values().sum(), &totals["runs"]["total"]);
     }
 }
@@ -214,7 +208,7 @@ fn filling(dashboard: &Dashboard, server: &Prometheus) -> Filling {
     filling
 }
 
-/// What a panel shows of the whole range, by the one label that its series have; a bar as wide as the range.
+/// What a panel shows of the whole range, by job or by the one label that its series have; a bar as wide as the range.
 fn figure(
     dashboard: &Dashboard,
     place: (&str, &str),
@@ -223,13 +217,17 @@ fn figure(
 ) -> BTreeMap<String, f64> {
     let query = dashboard.query(place.0, place.1);
     let expr = filling.fill(&query.expr, RANGE_MS);
+    // A bar begins at its point.
+    let before = if query.way == Way::Range { RANGE_MS } else { 0 };
     let samples = until(&format!("an answer to {expr}"), || {
-        Some(server.query(&expr, Some(now_ms()))).filter(|samples| !samples.is_empty())
+        Some(server.query(&expr, Some(now_ms() - before))).filter(|samples| !samples.is_empty())
     });
-    samples
-        .into_iter()
-        .map(|(labels, value)| (labels.into_values().next().unwrap_or_default(), value))
-        .collect()
+    let mut figures = BTreeMap::new();
+    for (labels, value) in samples {
+        let label = labels.get("openclaw_job_id").or_else(|| labels.values().next());
+        *figures.entry(label.cloned().unwrap_or_default()).or_default() += value;
+    }
+    figures
 }
 
 fn report(world: &World, arguments: &[&str]) -> Value {

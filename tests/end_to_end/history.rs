@@ -137,8 +137,9 @@ fn days_before_the_first_start_equal_the_ledger_s_and_the_daemon_goes_on() {
     assert_eq!(ask(&sandbox, &["export", "--format", "openmetrics", "--output", name]), "");
 
     let flags = ["--storage.tsdb.retention.time=10y"];
-    let prometheus =
-        Prometheus::start_with_blocks(Version::V3, &flags, |data| promtool_create_blocks(&file, data));
+    let prometheus = Prometheus::start_with_blocks(Version::V3, &flags, |data| {
+        promtool_create_blocks(&file, data, 2 * HOUR_MS);
+    });
     for zone in [("UTC", 0), ("Asia/Kolkata", 330 * MINUTE_MS), ("Asia/Kathmandu", 345 * MINUTE_MS)] {
         compare_days(&sandbox, &prometheus, midnight, zone);
     }

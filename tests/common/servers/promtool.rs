@@ -25,9 +25,10 @@ pub fn promtool_check_metrics(text: &str, flags: &[&str]) -> (ExitStatus, String
 }
 
 /// `promtool tsdb create-blocks-from openmetrics`: blocks for a data directory out of a file of samples.
-pub fn promtool_create_blocks(samples: &Path, data: &Path) {
+pub fn promtool_create_blocks(samples: &Path, data: &Path, block_ms: i64) {
     let output = Command::new(programs("prometheus").join("promtool"))
         .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+        .arg(format!("--max-block-duration={}s", block_ms / 1_000))
         .args([samples, data])
         .env_clear()
         .output()
