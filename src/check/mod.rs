@@ -103,7 +103,7 @@ fn relays(config: &Config) -> Option<Finding> {
     if config.relays.is_empty() && config.digests.is_empty() {
         return None;
     }
-    Some(match Relays::new(config) {
+    Some(match Relays::new(config, &Vec::new()) {
         Err(error) => {
             let remedy = "correct the configuration: `serve` does not start with it";
             Finding::problem(Section::Configuration, error.to_string(), remedy)

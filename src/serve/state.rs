@@ -106,7 +106,10 @@ impl Shared {
     }
 }
 
-fn standing<T: Clone>(stats: &Mutex<Vec<(String, Arc<Mutex<T>>)>>) -> Vec<(String, T)> {
+/// What several tasks count, by their names.
+type ByName<T> = Vec<(String, Arc<Mutex<T>>)>;
+
+fn standing<T: Clone>(stats: &Mutex<ByName<T>>) -> Vec<(String, T)> {
     lock(stats).iter().map(|(name, stats)| (name.clone(), lock(stats).clone())).collect()
 }
 

@@ -8,6 +8,8 @@ use crate::telemetry::catalogue::{self as metrics, Metric, key};
 use crate::telemetry::process::ProcessState;
 use crate::telemetry::snapshot::SharedAttributes;
 
+type Amount<'a> = &'a dyn Fn(&RelayFacts) -> f64;
+
 impl Own<'_> {
     /// What was sent and given up is durable; attempts and failures are the process's.
     pub(super) fn relays(&mut self, process: &ProcessState, now: UnixMs) {
@@ -23,7 +25,7 @@ impl Own<'_> {
         }
         #[expect(clippy::cast_precision_loss, reason = "an age stays far below 2^53 ms")]
         let age = |relay: &RelayFacts| relay.oldest.map_or(0, |at| now.since(at).max(0)) as f64 / 1000.0;
-        let families: [(&'static Metric, &dyn Fn(&RelayFacts) -> f64); 3] = [
+        let families: [(&'static Metric, Amount<'_>); 3] = [
             (&metrics::RELAY_DEAD_KEPT, &|relay| to_f64(relay.kept)),
             (&metrics::RELAY_QUEUED, &|relay| to_f64(relay.waiting)),
             (&metrics::RELAY_OLDEST, &age),
