@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, params};
 
+use super::ahead::Piece;
 use super::memory::Runs;
 use super::read::LedgerReader;
 use super::rows::index;
@@ -206,16 +207,43 @@ impl<'a> UsageReader<'a> {
         &self,
         window: Window,
         wanted: impl Fn(usize) -> bool,
-        on_run: impl FnMut(&UsedRun<'_>),
+        mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
-        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.path, error))
+        let mut parts = Vec::new();
+        self.pieces(window, &wanted, &mut |piece| piece.hand_out(&mut parts, &mut on_run))
     }
 
-    fn runs(
+    /// The same on a thread of its own, while this one reads ahead.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn for_each_run_beside(
         &self,
         window: Window,
         wanted: impl Fn(usize) -> bool,
-        mut on_run: impl FnMut(&UsedRun<'_>),
+        on_run: impl FnMut(&UsedRun<'_>) + Send,
+    ) -> Result<(), LedgerError> {
+        if self.runs.is_some() {
+            // There is nothing to wait for.
+            return self.for_each_run(window, wanted, on_run);
+        }
+        super::ahead::read_ahead(on_run, |on_piece| self.pieces(window, &wanted, on_piece))
+    }
+
+    fn pieces(
+        &self,
+        window: Window,
+        wanted: &dyn Fn(usize) -> bool,
+        on_piece: &mut dyn FnMut(Piece<'_>),
+    ) -> Result<(), LedgerError> {
+        self.read_pieces(window, wanted, on_piece).map_err(|error| LedgerError::of(self.path, error))
+    }
+
+    fn read_pieces(
+        &self,
+        window: Window,
+        wanted: &dyn Fn(usize) -> bool,
+        on_piece: &mut dyn FnMut(Piece<'_>),
     ) -> rusqlite::Result<()> {
         let mut rows = UsedRows::new(&self.transaction)?;
         let mut segments = self.transaction.prepare(
@@ -230,7 +258,9 @@ impl<'a> UsageReader<'a> {
             }
             if let Some(runs) = self.runs {
                 let held = runs.between(job, since, until);
-                rows.for_each_held((job, known.row), (since, until), held, &mut parts, &mut on_run)?;
+                rows.for_each_held((job, known.row), (since, until), held, &mut parts, |run| {
+                    on_piece(Piece::Run(run));
+                })?;
                 continue;
             }
             let mut from = since;
@@ -243,13 +273,15 @@ impl<'a> UsageReader<'a> {
                     continue;
                 };
                 if from < key.first {
-                    rows.for_each((job, known.row), (from, key.first), &mut parts, &mut on_run)?;
+                    rows.for_each((job, known.row), (from, key.first), &mut parts, |run| {
+                        on_piece(Piece::Run(run));
+                    })?;
                 }
-                segment.for_each(job, (from, until), &mut parts, &mut on_run);
+                on_piece(Piece::Segment { job, segment, range: (from, until) });
                 from = key.last.saturating_add(1);
             }
             if from < until {
-                rows.for_each((job, known.row), (from, until), &mut parts, &mut on_run)?;
+                rows.for_each((job, known.row), (from, until), &mut parts, |run| on_piece(Piece::Run(run)))?;
             }
         }
         Ok(())
