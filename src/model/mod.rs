@@ -16,6 +16,7 @@ mod outbox;
 mod position;
 mod price;
 mod run;
+mod runs;
 mod time;
 mod usage;
 
@@ -34,6 +35,7 @@ pub use price::{
     RatesError, Tier,
 };
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status, WebhookOutcome};
+pub use runs::Runs;
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
 

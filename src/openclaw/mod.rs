@@ -14,6 +14,7 @@ pub mod gateway_log;
 mod jobs;
 mod layout;
 mod lenient;
+mod plain;
 mod prices;
 mod raw;
 mod reason;

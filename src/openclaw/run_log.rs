@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::record::{Parsed, is_whole_record, parse_line};
-use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
+use super::record::{BEGINNING, is_whole_record, parse_line};
+use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
 use crate::tail::{Age, Line, OpenError, Reader, open_regular, start_of_wanted};
 
 /// What the attribute `openclaw.source` says of this store.
@@ -108,6 +108,8 @@ pub fn position_since(
     let metadata = file.metadata().map_err(failed)?;
     let age = |line: &[u8]| match recorded_at(line, now) {
         Some(at) if at >= since => Age::Wanted,
+        // What was torn by a crash may have a newer record behind it.
+        Some(_) if line.len() > 1 && memchr::memmem::find(&line[1..], BEGINNING).is_some() => Age::Unknown,
         Some(_) => Age::Older,
         None => Age::Unknown,
     };
@@ -122,8 +124,8 @@ pub fn position_since(
 
 /// Returns when a line was recorded, if it says.
 fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
-    // So every record of OpenClaw's begins; times have 13 digits until the year 2286.
-    if let Some(rest) = line.strip_prefix(b"{\"ts\":")
+    // Times have 13 digits until the year 2286.
+    if let Some(rest) = line.strip_prefix(BEGINNING)
         && let Some((digits, rest)) = rest.split_first_chunk::<13>()
         && rest.first() == Some(&b',')
         && digits.iter().all(u8::is_ascii_digit)
@@ -132,7 +134,7 @@ fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
     }
     let mut newest = None;
     parse_line(line, now, |parsed| {
-        if let Parsed::Run(run) = parsed {
+        if let Ok(run) = parsed {
             newest = newest.max(Some(run.recorded_at));
         }
     });
@@ -155,11 +157,11 @@ pub fn poll(
     let modified = file.metadata().map_err(failed)?.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
     let source = source_id(name);
-    let (mut runs, mut rejects) = (Vec::new(), Vec::new());
+    let (mut runs, mut rejects) = (Runs::new(), Vec::new());
     let mut take = |line: &[u8]| {
         parse_line(line, now, |parsed| match parsed {
-            Parsed::Run(run) => runs.push(*run),
-            Parsed::Reject(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
+            Ok(run) => runs.push(&run),
+            Err(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });
     };
     let mut too_long = Vec::new();

@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::database::{Database, DatabaseError};
-use crate::model::{Batch, FileId, Position, Reject, RejectReason, Run, SourceId, TablePosition, UnixMs};
+use crate::model::{Batch, FileId, Position, Reject, RejectReason, Runs, SourceId, TablePosition, UnixMs};
 
 /// Rows that one batch takes up at most: bounds memory and how long a read transaction lasts.
 const BATCH_ROWS: u64 = 2_000;
@@ -37,8 +37,8 @@ pub struct Table {
     pub since: Option<UnixMs>,
     /// Whether every row of the table is a run, so that a missing number above the position is a lost run.
     pub dense: bool,
-    /// Makes what it is of a row, and its identity.
-    pub read: fn(&Row<'_>, UnixMs) -> rusqlite::Result<Found>,
+    /// Makes what it is of a row, and its identity. If it is a run, that is put behind the others.
+    pub read: fn(&Row<'_>, UnixMs, &mut Runs) -> rusqlite::Result<Found>,
 }
 
 /// A row as it was found.
@@ -53,8 +53,8 @@ pub struct Found {
 
 /// What a row is.
 pub enum What {
-    /// A finished run.
-    Run(Box<Run>),
+    /// A finished run, which was put behind the others.
+    Run,
     /// Not countable.
     Reject(RejectReason),
     /// A run that has not ended.
@@ -151,7 +151,9 @@ impl Table {
         if from.row == 0 {
             return Ok(true);
         }
-        Ok(self.row(connection, from.row, now)?.is_some_and(|found| found.mark == from.mark))
+        Ok(self
+            .row(connection, from.row, now, &mut Runs::new())?
+            .is_some_and(|found| found.mark == from.mark))
     }
 
     /// Returns whether a number is missing between a row and the last one: rows of one job go while those of another
@@ -164,9 +166,15 @@ impl Table {
         Ok(last.is_some_and(|last| last - row > count))
     }
 
-    fn row(&self, connection: &Connection, row: i64, now: UnixMs) -> rusqlite::Result<Option<Found>> {
+    fn row(
+        &self,
+        connection: &Connection,
+        row: i64,
+        now: UnixMs,
+        runs: &mut Runs,
+    ) -> rusqlite::Result<Option<Found>> {
         let sql = format!("{} WHERE rowid = ?1", self.select);
-        connection.prepare_cached(&sql)?.query_row([row], |row| (self.read)(row, now)).optional()
+        connection.prepare_cached(&sql)?.query_row([row], |row| (self.read)(row, now, runs)).optional()
     }
 
     /// Reads again what was consumed, from behind row `after` up to `position`: rows that changed since.
@@ -206,7 +214,7 @@ struct Reading {
     until: Option<i64>,
     /// Rows read behind the position.
     rows: u64,
-    runs: Vec<Run>,
+    runs: Runs,
     rejects: Vec<Reject>,
 }
 
@@ -214,7 +222,7 @@ impl Reading {
     /// Looks at the rows again that were not finished. What is gone was deleted unfinished: it is no run.
     fn look_at_open(&mut self, table: &Table, connection: &Connection, now: UnixMs) -> rusqlite::Result<()> {
         for row in std::mem::take(&mut self.position.open) {
-            if let Some(found) = table.row(connection, row, now)? {
+            if let Some(found) = table.row(connection, row, now, &mut self.runs)? {
                 self.take(table, row, found.mark, found.what);
             }
         }
@@ -237,7 +245,7 @@ impl Reading {
                 return Ok(true);
             }
             let number: i64 = row.get(0)?;
-            let found = (table.read)(row, now)?;
+            let found = (table.read)(row, now, &mut self.runs)?;
             (self.position.row, self.position.mark) = (number, found.mark);
             self.take(table, number, found.mark, found.what);
             self.rows += 1;
@@ -248,7 +256,6 @@ impl Reading {
 
     fn take(&mut self, table: &Table, row: i64, mark: u64, what: What) {
         match what {
-            What::Run(run) => self.runs.push(*run),
             What::Reject(reason) => {
                 let sample = format!("{}: row {row}", table.source);
                 self.rejects.push(Reject { mark: Some(mark ^ reason as u64), ..Reject::new(reason, sample) });
@@ -259,7 +266,7 @@ impl Reading {
                 }
                 self.position.open.push(row);
             }
-            What::Other => {}
+            What::Run | What::Other => {}
         }
     }
 }
