@@ -5,15 +5,17 @@
 //! Invariant: all that one [`UsageReader`] hands out is of one moment, whatever a writer does meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
 
 use super::ahead::Piece;
+use super::book::{Book, Job};
 use super::memory::Runs;
 use super::read::LedgerReader;
 use super::rows::index;
 use super::segments::{Key, Segment};
-use super::store::{count, meta, pack_at, unpack_facts};
+use super::store::{count, id, jobs, labels, meta, pack_at, unpack_facts};
 use super::used::UsedRows;
 use super::{Labels, Ledger, LedgerError, Series, schema};
 use crate::model::{
@@ -121,9 +123,21 @@ pub struct UsageReader<'a> {
     /// All jobs.
     pub jobs: Vec<UsedJob>,
     /// All sets of labels.
-    pub labels: Vec<Labels>,
+    pub labels: Vec<Arc<Labels>>,
     /// Runs before this time are folded into daily totals; `None`: none are.
     pub folded_before: Option<UnixMs>,
+}
+
+fn used(jobs: &[Job]) -> Vec<UsedJob> {
+    let used = |(at, job): (usize, &Job)| UsedJob {
+        job_id: job.facts.job_id.clone(),
+        name: job.facts.name.clone(),
+        is_scheduled: job.facts.defined && job.facts.enabled,
+        last_run: job.facts.last_run,
+        next_run: job.facts.next_run,
+        row: id(at),
+    };
+    jobs.iter().enumerate().map(used).collect()
 }
 
 impl LedgerReader {
@@ -147,47 +161,23 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
-        let runs = self.book.runs.as_ref();
-        UsageReader::begin(&self.path, &self.connection, runs).map_err(|error| self.failed(error))
+        // What is in memory has all but a few tables there.
+        let book = self.book.runs.is_some().then_some(&self.book);
+        UsageReader::begin(&self.path, &self.connection, book).map_err(|error| self.failed(error))
     }
 }
 
 impl<'a> UsageReader<'a> {
-    fn begin(path: &'a Path, connection: &'a Connection, runs: Option<&'a Runs>) -> rusqlite::Result<Self> {
+    fn begin(path: &'a Path, connection: &'a Connection, book: Option<&'a Book>) -> rusqlite::Result<Self> {
         let transaction = connection.unchecked_transaction()?;
-        let mut statement = transaction.prepare(
-            "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled FROM job ORDER BY id",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let time =
-                |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMs));
-            Ok(UsedJob {
-                job_id: row.get(0)?,
-                name: row.get(1)?,
-                is_scheduled: row.get(5)?,
-                last_run: time(3)?,
-                next_run: time(4)?,
-                row: row.get(2)?,
-            })
-        })?;
-        let jobs = rows.collect::<Result<_, _>>()?;
-        drop(statement);
-        let mut statement =
-            transaction.prepare("SELECT job_id, job_name, agent, provider, model FROM labels ORDER BY id")?;
-        let rows = statement.query_map([], |row| {
-            Ok(Labels {
-                job_id: row.get(0)?,
-                job_name: row.get(1)?,
-                agent: row.get(2)?,
-                provider: row.get(3)?,
-                model: row.get(4)?,
-            })
-        })?;
-        let labels = rows.collect::<Result<_, _>>()?;
-        drop(statement);
+        let (jobs, labels) = match book {
+            Some(book) => (used(&book.jobs), book.labels.clone()),
+            None => (used(&jobs(&transaction)?), labels(&transaction)?),
+        };
         let gateway = meta(&transaction, "gateway")?.unwrap_or_default();
         let created = UnixMs(meta(&transaction, "created_ms")?.unwrap_or(0));
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
+        let runs = book.and_then(|book| book.runs.as_ref());
         Ok(Self { path, transaction, runs, gateway, created, jobs, labels, folded_before })
     }
 

@@ -394,7 +394,9 @@ impl<'a> Writer<'a> {
             return Ok(*at);
         }
         let at = self.book.labels.len();
-        save_labels(self.transaction, at, &labels)?;
+        if self.book.runs.is_none() {
+            save_labels(self.transaction, at, &labels)?;
+        }
         let labels = Arc::new(labels);
         self.book.labels.push(Arc::clone(&labels));
         self.book.label_index.insert(labels, at);
