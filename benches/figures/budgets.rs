@@ -34,7 +34,7 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
         let source = SourceId("run-log/more.jsonl".to_owned());
         let from = ledger.position(&source).cloned();
         let to = Position::File(FilePosition { offset: offset + 1, ..FilePosition::default() });
-        ledger.apply(&Batch { runs: vec![record(job, now)], ..Batch::new(source, from, to) }, now)?;
+        ledger.apply(&Batch { runs: vec![record(job, now)].into(), ..Batch::new(source, from, to) }, now)?;
         let (states, micros) = timed(|| budgets.refresh(&mut ledger, now));
         states?;
         refreshes.push(micros / 1e3);

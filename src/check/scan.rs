@@ -11,7 +11,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::model::{
-    FilePosition, Reject, RejectReason, Run, RunAt, Status, TokenKind, UnixMs, UsageProvenance,
+    FilePosition, Reject, RejectReason, Run, RunAt, Runs, Status, TokenKind, UnixMs, UsageProvenance,
 };
 use crate::openclaw::run_log::{self, Name, PollError};
 use crate::serve::SOURCES;
@@ -195,10 +195,10 @@ impl Scan {
     }
 
     /// Takes in what a read of one kind of store found.
-    pub fn take(&mut self, source: &str, runs: &[Run], rejects: Vec<Reject>) {
+    pub fn take(&mut self, source: &str, runs: &Runs, rejects: Vec<Reject>) {
         let index = index(source);
-        for run in runs {
-            self.add(index, run);
+        for run in runs.iter() {
+            self.add(index, &run);
         }
         for reject in rejects {
             let Reject { reason, sample, .. } = reject;
@@ -208,9 +208,9 @@ impl Scan {
         }
     }
 
-    fn add(&mut self, index: usize, run: &Run) {
+    fn add(&mut self, index: usize, run: &Run<&str>) {
         let new = Seen { at_ms: run.key.at.time().0, stores: 0 };
-        let seen = self.keys.entry(hash(&run.key.job_id, run.key.at)).or_insert(new);
+        let seen = self.keys.entry(hash(run.key.job_id, run.key.at)).or_insert(new);
         let (before, bit) = (seen.stores, 1 << index);
         seen.stores |= bit;
         self.stores[index].add(run, before & bit == 0);
@@ -236,12 +236,12 @@ impl Scan {
             }
         };
         let sample = run_log::source_id(name).to_string();
-        self.take(run_log::SOURCE, &[], vec![Reject::new(reason, sample)]);
+        self.take(run_log::SOURCE, &Runs::new(), vec![Reject::new(reason, sample)]);
     }
 }
 
 impl Sums {
-    fn add(&mut self, run: &Run, is_new: bool) {
+    fn add(&mut self, run: &Run<&str>, is_new: bool) {
         self.newest = self.newest.max(Some(run.recorded_at));
         if !is_new {
             self.duplicates += 1;
@@ -253,15 +253,15 @@ impl Sums {
         }
         *self.statuses.entry(run.status).or_default() += 1;
         *self.provenance.entry(run.provenance).or_default() += 1;
-        if !self.jobs.contains_key(&run.key.job_id) {
-            self.jobs.insert(run.key.job_id.clone(), JobSums::default());
+        if !self.jobs.contains_key(run.key.job_id) {
+            self.jobs.insert(run.key.job_id.to_owned(), JobSums::default());
         }
-        if let Some(job) = self.jobs.get_mut(&run.key.job_id) {
+        if let Some(job) = self.jobs.get_mut(run.key.job_id) {
             job.runs += 1;
             job.tokens = job.tokens.saturating_add(run.usage.total());
             if job.last_run <= Some(run.key.at.time()) {
                 job.last_run = Some(run.key.at.time());
-                job.name = run.job_name.clone().or_else(|| job.name.take());
+                job.name = run.job_name.map(ToOwned::to_owned).or_else(|| job.name.take());
             }
         }
     }

@@ -127,11 +127,11 @@ fn write(
     for series in &series {
         save_series(&transaction, series)?;
     }
-    for job in &touched {
-        save_job(&transaction, *job, &book.jobs[*job])?;
-    }
-    // A ledger in memory has both in its book.
+    // A ledger in memory has all of that in its book.
     if book.runs.is_none() {
+        for job in &touched {
+            save_job(&transaction, *job, &book.jobs[*job])?;
+        }
         save_counters(&transaction, &before, &book.counters)?;
         if batch.from.as_ref() != Some(&batch.to) {
             save_position(&transaction, &batch.source, &batch.to)?;

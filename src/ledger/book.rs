@@ -50,7 +50,7 @@ pub struct Book {
     pub folded_before: Option<UnixMs>,
     /// Runs recorded before this time are held but not exported: a lost ledger was rebuilt then.
     pub count_from: Option<UnixMs>,
-    /// The runs, in a ledger for the occasion; `None`: they are in the database.
+    /// The runs, in a ledger for the occasion, which has jobs and labels here alone too; `None`: all are in the database.
     pub runs: Option<Runs>,
     /// A transaction failed: memory and database may differ until the next load.
     pub stale: bool,

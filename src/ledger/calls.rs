@@ -185,7 +185,7 @@ impl Writer<'_> {
     }
 
     /// Returns the labels of a call: its own model, under the job as it is shown.
-    fn call_labels(&mut self, job: usize, run: &Run) -> rusqlite::Result<usize> {
+    fn call_labels(&mut self, job: usize, run: &Run<&str>) -> rusqlite::Result<usize> {
         let facts = &self.book.jobs[job].facts;
         if facts.label == super::labels::JobLabel::Undecided {
             return self.labels(job, run);
@@ -196,17 +196,17 @@ impl Writer<'_> {
 }
 
 /// Returns the run that a call alone tells of.
-fn unrecorded(call: &BilledCall) -> Run {
+fn unrecorded(call: &BilledCall) -> Run<&str> {
     Run {
-        key: RunKey::clone(&call.run),
+        key: RunKey { job_id: &call.run.job_id, at: call.run.at },
         recorded_at: call.at,
         status: Status::Unrecorded,
         reason: Reason::None,
         duration_ms: None,
         job_name: None,
-        agent: call.agent.clone(),
-        provider: call.provider.clone(),
-        model: call.model.clone(),
+        agent: call.agent.as_deref(),
+        provider: call.provider.as_deref(),
+        model: call.model.as_deref(),
         usage: Usage::default(),
         provenance: UsageProvenance::None,
         delivery: Delivery::Unknown,

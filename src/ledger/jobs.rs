@@ -39,7 +39,7 @@ impl Ledger {
     }
 
     fn save_jobs(&mut self, touched: &BTreeSet<usize>) -> rusqlite::Result<()> {
-        if touched.is_empty() {
+        if touched.is_empty() || self.book.runs.is_some() {
             return Ok(());
         }
         let transaction = self.connection.transaction()?;

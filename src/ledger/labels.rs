@@ -54,7 +54,7 @@ pub struct Labels {
 impl Labels {
     /// Returns the labels of a run. What the record leaves open stays empty, but for the agent, which the job
     /// settles.
-    pub fn of(gateway: &str, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
+    pub fn of(gateway: &str, run: &Run<&str>, label: JobLabel, name: &str, agent: Option<&str>) -> Self {
         let [job_id, job_name, agent, provider, model] = parts(run, label, name, agent).map(str::to_owned);
         Self { gateway: gateway.to_owned(), job_id, job_name, agent, provider, model }
     }
@@ -68,17 +68,17 @@ impl Labels {
     }
 
     /// Returns whether these, of the same gateway, are the labels that [`Labels::of`] would make.
-    pub fn are_of(&self, run: &Run, label: JobLabel, name: &str, agent: Option<&str>) -> bool {
+    pub fn are_of(&self, run: &Run<&str>, label: JobLabel, name: &str, agent: Option<&str>) -> bool {
         let held = [&self.job_id, &self.job_name, &self.agent, &self.provider, &self.model];
         held.map(String::as_str) == parts(run, label, name, agent)
     }
 }
 
-fn parts<'a>(run: &'a Run, label: JobLabel, name: &'a str, agent: Option<&'a str>) -> [&'a str; 5] {
-    let (job_id, job_name) = job_parts(label, &run.key.job_id, name);
+fn parts<'a>(run: &Run<&'a str>, label: JobLabel, name: &'a str, agent: Option<&'a str>) -> [&'a str; 5] {
+    let (job_id, job_name) = job_parts(label, run.key.job_id, name);
     let text = |value: Option<&'a str>| bounded(value.unwrap_or_default());
-    let agent = text(run.agent.as_deref().or(agent));
-    [job_id, job_name, agent, text(run.provider.as_deref()), text(run.model.as_deref())]
+    let agent = text(run.agent.or(agent));
+    [job_id, job_name, agent, text(run.provider), text(run.model)]
 }
 
 fn job_parts<'a>(label: JobLabel, job_id: &'a str, name: &'a str) -> (&'a str, &'a str) {
@@ -106,7 +106,7 @@ pub fn bounded(text: &str) -> &str {
 pub fn decide(
     schedule: ScheduleKind,
     defined: bool,
-    run: &Run,
+    run: &Run<&str>,
     own_jobs: usize,
     max_jobs: usize,
 ) -> JobLabel {

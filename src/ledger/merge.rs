@@ -49,7 +49,7 @@ pub struct Known {
 }
 
 /// Merges a record into what is known. Returns the outcome; `known` changes only if it is `Updated`.
-pub fn merge(known: &mut Known, run: &Run) -> Outcome {
+pub fn merge(known: &mut Known, run: &Run<&str>) -> Outcome {
     if known.status == Status::Unrecorded {
         return recorded(known, run);
     }
@@ -66,9 +66,9 @@ pub fn merge(known: &mut Known, run: &Run) -> Outcome {
     }
     merging.delivery(&mut next.delivery, run.delivery);
     merging.option(&mut next.duration_ms, run.duration_ms);
-    merging.text(&mut next.labels.agent, run.agent.as_deref());
-    merging.text(&mut next.labels.provider, run.provider.as_deref());
-    merging.text(&mut next.labels.model, run.model.as_deref());
+    merging.text(&mut next.labels.agent, run.agent);
+    merging.text(&mut next.labels.provider, run.provider);
+    merging.text(&mut next.labels.model, run.model);
     if run.provenance > known.provenance {
         next.usage = run.usage;
         next.provenance = run.provenance;
@@ -90,7 +90,7 @@ pub fn merge(known: &mut Known, run: &Run) -> Outcome {
 }
 
 /// The first record of a run that only its calls told of: all but its usage is the record's.
-fn recorded(known: &mut Known, run: &Run) -> Outcome {
+fn recorded(known: &mut Known, run: &Run<&str>) -> Outcome {
     if run.status == Status::Unrecorded {
         return Outcome::Duplicate;
     }
@@ -101,9 +101,9 @@ fn recorded(known: &mut Known, run: &Run) -> Outcome {
     };
     (known.status, known.reason, known.delivery) = (run.status, run.reason, run.delivery);
     known.duration_ms = run.duration_ms;
-    text(&mut known.labels.agent, run.agent.as_deref());
-    text(&mut known.labels.provider, run.provider.as_deref());
-    text(&mut known.labels.model, run.model.as_deref());
+    text(&mut known.labels.agent, run.agent);
+    text(&mut known.labels.provider, run.provider);
+    text(&mut known.labels.model, run.model);
     if run.provenance > known.provenance {
         (known.usage, known.provenance) = (run.usage, run.provenance);
     }
@@ -197,7 +197,7 @@ mod tests {
             status: run.status,
             reason: run.reason,
             duration_ms: run.duration_ms,
-            labels: Labels::of("", run, super::super::JobLabel::Own, "", None),
+            labels: Labels::of("", &run.borrowed(), super::super::JobLabel::Own, "", None),
             usage: run.usage,
             provenance: run.provenance,
             delivery: run.delivery,
@@ -279,11 +279,11 @@ mod tests {
             second(&mut b);
             let mut held = known(&a);
             let before = held.clone();
-            assert_eq!(merge(&mut held, &b), expected, "{name}");
+            assert_eq!(merge(&mut held, &b.borrowed()), expected, "{name}");
             assert_eq!(held != before, expected == Outcome::Updated, "{name}");
             if expected == Outcome::Updated {
                 assert_eq!(
-                    merge(&mut held, &b),
+                    merge(&mut held, &b.borrowed()),
                     Outcome::Duplicate,
                     "{name}: the second time changes nothing"
                 );

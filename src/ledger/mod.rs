@@ -14,6 +14,7 @@
 //! Invariants: one writer per ledger; exported counters never fall; what readers of [`Totals`] see has been
 //! committed. Deliberately absent: where records come from and where totals go.
 
+mod ahead;
 mod apply;
 mod book;
 mod calls;

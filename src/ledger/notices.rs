@@ -70,7 +70,7 @@ impl Writer<'_> {
             mark(notice),
             self.now.0
         ])?;
-        let outcome = self.record(run)?;
+        let outcome = self.record(&run.borrowed())?;
         self.count_outcome(outcome);
         self.transaction
             .prepare_cached("DELETE FROM awaited WHERE job = ?1 AND at = ?2")?

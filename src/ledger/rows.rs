@@ -100,7 +100,7 @@ impl Part {
 
 impl RunRow {
     /// Returns the row of a new run.
-    pub fn of(run: &Run, labels: usize, charge: Charge) -> Self {
+    pub fn of(run: &Run<&str>, labels: usize, charge: Charge) -> Self {
         Self {
             recorded: run.recorded_at.since(run.key.at.time()),
             duration_ms: run.duration_ms,
@@ -174,9 +174,14 @@ impl RunRow {
         Ok(())
     }
 
+    /// Returns what the run counts under its own labels.
+    pub const fn own(&self) -> Part {
+        Part { labels: self.labels, usage: self.usage, calls: self.calls }
+    }
+
     /// Returns what the run counts: `others` only if its usage is that of its calls.
     pub fn parts(&self, others: Vec<Part>) -> Vec<Part> {
-        let mut parts = vec![Part { labels: self.labels, usage: self.usage, calls: self.calls }];
+        let mut parts = vec![self.own()];
         if self.provenance == UsageProvenance::Transcript {
             parts.extend(others);
         }
@@ -225,7 +230,7 @@ impl RunRow {
         connection: &Connection,
         job: usize,
         at: RunAt,
-        run: &Run,
+        run: &Run<&str>,
     ) -> rusqlite::Result<()> {
         self.recorded = run.recorded_at.since(at.time());
         let parts = self.load_parts(connection, job, at)?;
@@ -301,7 +306,7 @@ impl RunRow {
         if labels == self.labels {
             return Ok(());
         }
-        let own = Part { labels: self.labels, usage: self.usage, calls: self.calls };
+        let own = self.own();
         self.labels = labels;
         if self.provenance == UsageProvenance::Transcript {
             if own.calls.count != 0 {

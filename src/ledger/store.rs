@@ -125,7 +125,8 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
     Ok((book, totals))
 }
 
-fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
+/// Returns all jobs.
+pub fn jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
     let mut statement = connection.prepare(
         "SELECT job_id, name, agent, last_agent, schedule, label, defined, enabled, next_run_ms, last_run_ms,
                 last_success_ms, consecutive_errors, gateway FROM job ORDER BY id",
@@ -201,7 +202,8 @@ pub fn save_job(connection: &Connection, at: usize, job: &Job) -> rusqlite::Resu
     Ok(())
 }
 
-fn labels(connection: &Connection) -> rusqlite::Result<Vec<Arc<Labels>>> {
+/// Returns all sets of labels.
+pub fn labels(connection: &Connection) -> rusqlite::Result<Vec<Arc<Labels>>> {
     let mut statement = connection
         .prepare("SELECT job_id, job_name, agent, provider, model, gateway FROM labels ORDER BY id")?;
     let rows = statement.query_map([], |row| {

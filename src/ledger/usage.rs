@@ -5,14 +5,17 @@
 //! Invariant: all that one [`UsageReader`] hands out is of one moment, whatever a writer does meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
 
+use super::ahead::Piece;
+use super::book::{Book, Job};
 use super::memory::Runs;
 use super::read::LedgerReader;
 use super::rows::index;
 use super::segments::{Key, Segment};
-use super::store::{count, meta, pack_at, unpack_facts};
+use super::store::{count, id, jobs, labels, meta, pack_at, unpack_facts};
 use super::used::UsedRows;
 use super::{Labels, Ledger, LedgerError, Series, schema};
 use crate::model::{
@@ -122,9 +125,22 @@ pub struct UsageReader<'a> {
     /// All jobs.
     pub jobs: Vec<UsedJob>,
     /// All sets of labels.
-    pub labels: Vec<Labels>,
+    pub labels: Vec<Arc<Labels>>,
     /// Runs before this time are folded into daily totals; `None`: none are.
     pub folded_before: Option<UnixMs>,
+}
+
+fn used(jobs: &[Job]) -> Vec<UsedJob> {
+    let used = |(at, job): (usize, &Job)| UsedJob {
+        job_id: job.facts.job_id.clone(),
+        gateway: job.facts.gateway.clone(),
+        name: job.facts.name.clone(),
+        is_scheduled: job.facts.defined && job.facts.enabled,
+        last_run: job.facts.last_run,
+        next_run: job.facts.next_run,
+        row: id(at),
+    };
+    jobs.iter().enumerate().map(used).collect()
 }
 
 impl LedgerReader {
@@ -157,49 +173,23 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn usage(&self) -> Result<UsageReader<'_>, LedgerError> {
-        let runs = self.book.runs.as_ref();
-        UsageReader::begin(&self.path, &self.connection, runs).map_err(|error| self.failed(error))
+        // What is in memory has all but a few tables there.
+        let book = self.book.runs.is_some().then_some(&self.book);
+        UsageReader::begin(&self.path, &self.connection, book).map_err(|error| self.failed(error))
     }
 }
 
 impl<'a> UsageReader<'a> {
-    fn begin(path: &'a Path, connection: &'a Connection, runs: Option<&'a Runs>) -> rusqlite::Result<Self> {
+    fn begin(path: &'a Path, connection: &'a Connection, book: Option<&'a Book>) -> rusqlite::Result<Self> {
         let transaction = connection.unchecked_transaction()?;
-        let mut statement = transaction.prepare(
-            "SELECT job_id, name, id, last_run_ms, next_run_ms, defined AND enabled, gateway FROM job ORDER BY id",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let time =
-                |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMs));
-            Ok(UsedJob {
-                job_id: row.get(0)?,
-                name: row.get(1)?,
-                is_scheduled: row.get(5)?,
-                last_run: time(3)?,
-                next_run: time(4)?,
-                row: row.get(2)?,
-                gateway: row.get(6)?,
-            })
-        })?;
-        let jobs = rows.collect::<Result<_, _>>()?;
-        drop(statement);
-        let mut statement = transaction
-            .prepare("SELECT job_id, job_name, agent, provider, model, gateway FROM labels ORDER BY id")?;
-        let rows = statement.query_map([], |row| {
-            Ok(Labels {
-                job_id: row.get(0)?,
-                job_name: row.get(1)?,
-                agent: row.get(2)?,
-                provider: row.get(3)?,
-                model: row.get(4)?,
-                gateway: row.get(5)?,
-            })
-        })?;
-        let labels = rows.collect::<Result<_, _>>()?;
-        drop(statement);
+        let (jobs, labels) = match book {
+            Some(book) => (used(&book.jobs), book.labels.clone()),
+            None => (used(&jobs(&transaction)?), labels(&transaction)?),
+        };
         let gateway = meta(&transaction, "gateway")?.unwrap_or_default();
         let created = UnixMs(meta(&transaction, "created_ms")?.unwrap_or(0));
         let folded_before = meta(&transaction, "folded_before_ms")?.map(UnixMs);
+        let runs = book.and_then(|book| book.runs.as_ref());
         Ok(Self { path, transaction, runs, gateway, created, jobs, labels, folded_before })
     }
 
@@ -219,16 +209,43 @@ impl<'a> UsageReader<'a> {
         &self,
         window: Window,
         wanted: impl Fn(usize) -> bool,
-        on_run: impl FnMut(&UsedRun<'_>),
+        mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
-        self.runs(window, wanted, on_run).map_err(|error| LedgerError::of(self.path, error))
+        let mut parts = Vec::new();
+        self.pieces(window, &wanted, &mut |piece| piece.hand_out(&mut parts, &mut on_run))
     }
 
-    fn runs(
+    /// The same on a thread of its own, while this one reads ahead.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn for_each_run_beside(
         &self,
         window: Window,
         wanted: impl Fn(usize) -> bool,
-        mut on_run: impl FnMut(&UsedRun<'_>),
+        on_run: impl FnMut(&UsedRun<'_>) + Send,
+    ) -> Result<(), LedgerError> {
+        if self.runs.is_some() {
+            // There is nothing to wait for.
+            return self.for_each_run(window, wanted, on_run);
+        }
+        super::ahead::read_ahead(on_run, |on_piece| self.pieces(window, &wanted, on_piece))
+    }
+
+    fn pieces(
+        &self,
+        window: Window,
+        wanted: &dyn Fn(usize) -> bool,
+        on_piece: &mut dyn FnMut(Piece<'_>),
+    ) -> Result<(), LedgerError> {
+        self.read_pieces(window, wanted, on_piece).map_err(|error| LedgerError::of(self.path, error))
+    }
+
+    fn read_pieces(
+        &self,
+        window: Window,
+        wanted: &dyn Fn(usize) -> bool,
+        on_piece: &mut dyn FnMut(Piece<'_>),
     ) -> rusqlite::Result<()> {
         let mut rows = UsedRows::new(&self.transaction)?;
         let mut segments = self.transaction.prepare(
@@ -243,7 +260,9 @@ impl<'a> UsageReader<'a> {
             }
             if let Some(runs) = self.runs {
                 let held = runs.between(job, since, until);
-                rows.for_each_held((job, known.row), (since, until), held, &mut parts, &mut on_run)?;
+                rows.for_each_held((job, known.row), (since, until), held, &mut parts, |run| {
+                    on_piece(Piece::Run(run));
+                })?;
                 continue;
             }
             let mut from = since;
@@ -256,13 +275,15 @@ impl<'a> UsageReader<'a> {
                     continue;
                 };
                 if from < key.first {
-                    rows.for_each((job, known.row), (from, key.first), &mut parts, &mut on_run)?;
+                    rows.for_each((job, known.row), (from, key.first), &mut parts, |run| {
+                        on_piece(Piece::Run(run));
+                    })?;
                 }
-                segment.for_each(job, (from, until), &mut parts, &mut on_run);
+                on_piece(Piece::Segment { job, segment, range: (from, until) });
                 from = key.last.saturating_add(1);
             }
             if from < until {
-                rows.for_each((job, known.row), (from, until), &mut parts, &mut on_run)?;
+                rows.for_each((job, known.row), (from, until), &mut parts, |run| on_piece(Piece::Run(run)))?;
             }
         }
         Ok(())

@@ -34,6 +34,8 @@ pub(super) struct Writer<'a> {
     /// Jobs whose streak of errors cannot be carried forward.
     pub unsettled: BTreeSet<usize>,
     newest_record: Option<UnixMs>,
+    /// The job that was asked for last.
+    last_job: usize,
     pricing: &'a Pricing,
     /// By how much spending moved, and when it was spent.
     spent: Vec<Spent>,
@@ -62,6 +64,7 @@ impl<'a> Writer<'a> {
             touched: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             newest_record: None,
+            last_job: 0,
             pricing,
             spent: Vec::new(),
         })
@@ -74,8 +77,8 @@ impl<'a> Writer<'a> {
         batch: &Batch,
         fresh: &[&GatewayEvent],
     ) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
-        for run in &batch.runs {
-            let outcome = self.record(run)?;
+        for run in batch.runs.iter() {
+            let outcome = self.record(&run)?;
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
                 continue;
             }
@@ -106,8 +109,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Puts one record in: the outcomes table.
-    pub fn record(&mut self, run: &Run) -> rusqlite::Result<Outcome> {
-        let job = self.job(&run.key.job_id);
+    pub fn record(&mut self, run: &Run<&str>) -> rusqlite::Result<Outcome> {
+        let job = self.job(run.key.job_id);
         self.newest_record = self.newest_record.max(Some(run.recorded_at));
         if self.is_folded(run.key.at) {
             return Ok(Outcome::Expired);
@@ -118,7 +121,7 @@ impl<'a> Writer<'a> {
         if !self.insert_run(job, run.key.at, &row)? {
             return self.update(job, run);
         }
-        self.count(1, run.key.at, &row, &row.parts(Vec::new()))?;
+        self.count(1, run.key.at, &row, &[row.own()])?;
         self.note_run(job, run);
         self.await_notice(job, run)?;
         Ok(Outcome::Inserted)
@@ -202,7 +205,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Merges a record into the run that is known under its key.
-    fn update(&mut self, job: usize, run: &Run) -> rusqlite::Result<Outcome> {
+    fn update(&mut self, job: usize, run: &Run<&str>) -> rusqlite::Result<Outcome> {
         let at = run.key.at;
         let Some(mut row) = self.load_run(job, at)? else { return Ok(Outcome::Duplicate) };
         let mut known = Known {
@@ -345,9 +348,20 @@ impl<'a> Writer<'a> {
 
     /// Returns the index of a job, which may be new.
     pub fn job(&mut self, job_id: &str) -> usize {
-        if let Some(at) = self.book.job_index.get(&self.gateway, job_id) {
-            return at;
+        // Runs of a job mostly follow each other.
+        let is_last = self
+            .book
+            .jobs
+            .get(self.last_job)
+            .is_some_and(|Job { facts, .. }| facts.job_id == job_id && facts.gateway == self.gateway);
+        if !is_last {
+            let known = self.book.job_index.get(&self.gateway, job_id);
+            self.last_job = known.unwrap_or_else(|| self.add_job(job_id));
         }
+        self.last_job
+    }
+
+    fn add_job(&mut self, job_id: &str) -> usize {
         let at = self.book.jobs.len();
         let mut job = Job::default();
         job_id.clone_into(&mut job.facts.job_id);
@@ -360,7 +374,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Returns the index of the labels that the run is counted under.
-    pub fn labels(&mut self, job: usize, run: &Run) -> rusqlite::Result<usize> {
+    pub fn labels(&mut self, job: usize, run: &Run<&str>) -> rusqlite::Result<usize> {
         if self.book.jobs[job].facts.label == JobLabel::Undecided {
             let (own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
             let entry = &mut self.book.jobs[job];
@@ -368,12 +382,12 @@ impl<'a> Writer<'a> {
             self.touched.insert(job);
         }
         let entry = &mut self.book.jobs[job];
-        if let Some(name) = run.job_name.as_deref().filter(|_| entry.facts.name.is_empty()) {
+        if let Some(name) = run.job_name.filter(|_| entry.facts.name.is_empty()) {
             labels::bounded(name).clone_into(&mut entry.facts.name);
             self.touched.insert(job);
         }
-        if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent {
-            entry.facts.agent.clone_from(&run.agent);
+        if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent.as_deref() {
+            entry.facts.agent = run.agent.map(ToOwned::to_owned);
             self.touched.insert(job);
         }
         let (label, name) = (entry.facts.label, entry.facts.name.as_str());
@@ -395,7 +409,9 @@ impl<'a> Writer<'a> {
             return Ok(*at);
         }
         let at = self.book.labels.len();
-        save_labels(self.transaction, at, &labels)?;
+        if self.book.runs.is_none() {
+            save_labels(self.transaction, at, &labels)?;
+        }
         let labels = Arc::new(labels);
         self.book.labels.push(Arc::clone(&labels));
         self.book.label_index.insert(labels, at);
@@ -403,7 +419,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Carries the job's newest run, newest success and streak of errors forward.
-    pub fn note_run(&mut self, job: usize, run: &Run) {
+    pub fn note_run(&mut self, job: usize, run: &Run<&str>) {
         let started = run.key.at.time();
         let facts = &mut self.book.jobs[job].facts;
         let newest = facts.last_run.is_none_or(|last| started >= last);

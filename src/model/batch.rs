@@ -1,6 +1,6 @@
 //! What one look at a source yields.
 
-use super::{BilledCall, FailedCall, GatewayEvent, Position, Run, RunKey, SourceId};
+use super::{BilledCall, FailedCall, GatewayEvent, Position, RunKey, Runs, SourceId};
 
 /// Why a piece of input was not counted: a closed list, so that it can be an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,7 +89,7 @@ pub struct Batch {
     /// The position behind it.
     pub to: Position,
     /// The runs in the order in which they stand there.
-    pub runs: Vec<Run>,
+    pub runs: Runs,
     /// Model calls, each with the run that it belongs to; told after the runs.
     pub calls: Vec<BilledCall>,
     /// Runs whose last call failed, whatever their record says.
@@ -115,7 +115,7 @@ impl Batch {
             source,
             from,
             to,
-            runs: Vec::new(),
+            runs: Runs::new(),
             calls: Vec::new(),
             failed: Vec::new(),
             events: Vec::new(),

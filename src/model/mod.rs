@@ -18,6 +18,7 @@ mod position;
 mod price;
 mod relay;
 mod run;
+mod runs;
 mod time;
 mod usage;
 
@@ -38,6 +39,7 @@ pub use price::{
 };
 pub use relay::{DeadLetter, DeadReason, RelayFacts, RelayMessage, Settled};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status, WebhookOutcome};
+pub use runs::Runs;
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
 

@@ -23,9 +23,9 @@ impl RunAt {
 
 /// The identity of a run. One run may be seen in several stores: it is still one run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunKey {
+pub struct RunKey<T = String> {
     /// OpenClaw's job id, verbatim.
-    pub job_id: String,
+    pub job_id: T,
     /// The time part.
     pub at: RunAt,
 }
@@ -246,18 +246,18 @@ impl WebhookOutcome {
 
 /// The session that a record names, if it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionRef {
+pub struct SessionRef<T = String> {
     /// Its id.
-    pub id: Option<String>,
+    pub id: Option<T>,
     /// Its key.
-    pub key: Option<String>,
+    pub key: Option<T>,
 }
 
-/// One finished run, as some source describes it.
+/// One finished run, as some source describes it. Its texts are its own, or borrowed from whoever has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct Run<T = String> {
     /// Its identity.
-    pub key: RunKey,
+    pub key: RunKey<T>,
     /// When OpenClaw wrote it down (`ts`): not its end, due jobs are finalised in batches.
     pub recorded_at: UnixMs,
     /// How it ended.
@@ -267,13 +267,13 @@ pub struct Run {
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
     /// The job's name as the record tells it, verbatim; most records do not.
-    pub job_name: Option<String>,
+    pub job_name: Option<T>,
     /// The agent that ran it.
-    pub agent: Option<String>,
+    pub agent: Option<T>,
     /// The provider of its main model.
-    pub provider: Option<String>,
+    pub provider: Option<T>,
     /// Its main model, without the provider.
-    pub model: Option<String>,
+    pub model: Option<T>,
     /// What it consumed.
     pub usage: Usage,
     /// How that is known.
@@ -281,10 +281,50 @@ pub struct Run {
     /// What became of its result.
     pub delivery: Delivery,
     /// Where its calls are. Never kept beyond that question.
-    pub session: SessionRef,
+    pub session: SessionRef<T>,
     /// When the job will run next. On the record of a one-shot (`at`) job `None`, or the time at which it was due
     /// itself.
     pub next_run_at: Option<UnixMs>,
     /// Whether its version of OpenClaw posts a notice of a run like this to a webhook, if the job has one.
     pub is_announced: bool,
+}
+
+impl<T> Run<T> {
+    /// Returns the same with texts of another kind.
+    pub fn map<'a, U>(&'a self, text: impl Fn(&'a T) -> U) -> Run<U> {
+        let maybe = |of: &'a Option<T>| of.as_ref().map(&text);
+        Run {
+            key: RunKey { job_id: text(&self.key.job_id), at: self.key.at },
+            recorded_at: self.recorded_at,
+            status: self.status,
+            reason: self.reason,
+            duration_ms: self.duration_ms,
+            job_name: maybe(&self.job_name),
+            agent: maybe(&self.agent),
+            provider: maybe(&self.provider),
+            model: maybe(&self.model),
+            usage: self.usage,
+            provenance: self.provenance,
+            delivery: self.delivery,
+            session: SessionRef { id: maybe(&self.session.id), key: maybe(&self.session.key) },
+            next_run_at: self.next_run_at,
+            is_announced: self.is_announced,
+        }
+    }
+}
+
+impl Run {
+    /// Returns the same with borrowed texts.
+    #[must_use]
+    pub fn borrowed(&self) -> Run<&str> {
+        self.map(String::as_str)
+    }
+}
+
+impl Run<&str> {
+    /// Returns the same with texts of its own.
+    #[must_use]
+    pub fn owned(&self) -> Run {
+        self.map(|text| (*text).to_owned())
+    }
 }

@@ -12,7 +12,7 @@ use super::lenient::Text;
 use super::raw::deserialize;
 use super::record::{CacheRule, record_to_run};
 use super::table::{Found, MAX_TEXT_BYTES, Table, What, bytes, integer};
-use crate::model::{RejectReason, UnixMs};
+use crate::model::{RejectReason, Runs, UnixMs};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "cron-run-logs";
@@ -52,33 +52,36 @@ pub(super) fn totals_are_sums(connection: &Connection) -> rusqlite::Result<bool>
         .exists([])
 }
 
-fn read_summed(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
+fn read_summed(row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> {
     let native = integer(row.get_ref(3)?).is_some_and(|late| (0..=NATIVE_MS).contains(&late));
-    read(row, if native { CacheRule::InTotal } else { CacheRule::AsWritten }, now)
+    read(row, if native { CacheRule::InTotal } else { CacheRule::AsWritten }, now, runs)
 }
 
-fn read_as_written(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
-    read(row, CacheRule::AsWritten, now)
+fn read_as_written(row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> {
+    read(row, CacheRule::AsWritten, now, runs)
 }
 
-fn read(row: &Row<'_>, rule: CacheRule, now: UnixMs) -> rusqlite::Result<Found> {
+fn read(row: &Row<'_>, rule: CacheRule, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> {
     let mark = xxh3_64(bytes(row.get_ref(1)?));
     let (length, json) = (integer(row.get_ref(4)?), bytes(row.get_ref(5)?));
     let what = if length.is_some_and(|length| length > MAX_TEXT_BYTES) {
         What::Reject(RejectReason::LineTooLong)
     } else {
-        what(json, bytes(row.get_ref(2)?), rule, now)
+        what(json, bytes(row.get_ref(2)?), rule, now, runs)
     };
     Ok(Found { mark, bytes: json.len(), what, summary: None })
 }
 
-fn what(json: &[u8], job_id: &[u8], rule: CacheRule, now: UnixMs) -> What {
+fn what(json: &[u8], job_id: &[u8], rule: CacheRule, now: UnixMs, runs: &mut Runs) -> What {
     let Ok((mut raw, _)) = deserialize(json) else { return What::Reject(RejectReason::InvalidJson) };
     if raw.job_id.get().is_none() {
         raw.job_id = Text(Some(String::from_utf8_lossy(job_id)));
     }
     match record_to_run(&raw, rule, now) {
-        Ok(run) => What::Run(Box::new(run)),
+        Ok(run) => {
+            runs.push(&run);
+            What::Run
+        }
         Err(reason) => What::Reject(reason),
     }
 }

@@ -102,7 +102,7 @@ pub struct Text<'a>(pub Option<Cow<'a, str>>);
 impl Text<'_> {
     /// Returns the text unless it is blank.
     pub fn get(&self) -> Option<&str> {
-        self.0.as_deref().filter(|text| !text.trim().is_empty())
+        self.0.as_deref().filter(|text| text.contains(|c: char| !c.is_whitespace()))
     }
 
     /// Returns the text as its own copy unless it is blank.

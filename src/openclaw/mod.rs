@@ -15,6 +15,7 @@ mod jobs;
 mod layout;
 mod lenient;
 mod notice;
+mod plain;
 mod prices;
 mod raw;
 mod reason;

@@ -6,12 +6,19 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::lenient::{Filled, Number, Text};
+use super::plain;
 
 /// Reads the first JSON value, and returns it with its length in bytes.
 pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
+    plain::record(bytes).map_or_else(|| deserialize_any(bytes), Ok)
+}
+
+/// The same, whatever JSON it is.
+pub(super) fn deserialize_any(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
     let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter();
     match stream.next() {
         Some(raw) => Ok((raw?, stream.byte_offset())),
@@ -20,7 +27,7 @@ pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
 }
 
 /// The keys that are read. When one stands twice the last counts, as in JavaScript.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct RawRecord<'a> {
     pub ts: Number,
     pub job_id: Text<'a>,
@@ -48,11 +55,11 @@ pub struct RawRecord<'a> {
     /// OpenClaw's own id of the run, in notices of some versions.
     pub run_id: Text<'a>,
     /// The job, in notices from 2026.8.1 on.
-    pub job: Option<&'a serde_json::value::RawValue>,
+    pub job: Option<&'a str>,
 }
 
 /// Token counts as they were written.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct RawUsage {
     pub input: Number,
     pub output: Number,
@@ -62,54 +69,127 @@ pub struct RawUsage {
     pub total: Number,
 }
 
-#[derive(Deserialize)]
-enum Key {
-    #[serde(rename = "ts")]
+/// What a key of a record means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Key {
     Ts,
-    #[serde(rename = "jobId")]
     JobId,
-    #[serde(rename = "action")]
     Action,
-    #[serde(rename = "status")]
     Status,
-    #[serde(rename = "error")]
     Error,
-    #[serde(rename = "errorReason")]
     ErrorReason,
-    #[serde(rename = "deliveryStatus")]
     DeliveryStatus,
-    #[serde(rename = "deliveryError")]
     DeliveryError,
-    #[serde(rename = "delivery")]
     Delivery,
-    #[serde(rename = "kind")]
     Kind,
-    #[serde(rename = "completionStatus")]
     CompletionStatus,
-    #[serde(rename = "sessionId")]
     SessionId,
-    #[serde(rename = "sessionKey")]
     Session,
-    #[serde(rename = "runAtMs")]
     RunAtMs,
-    #[serde(rename = "durationMs")]
     DurationMs,
-    #[serde(rename = "nextRunAtMs")]
     NextRunAtMs,
-    #[serde(rename = "model")]
     Model,
-    #[serde(rename = "provider")]
     Provider,
-    #[serde(rename = "usage")]
     Usage,
-    #[serde(rename = "summary")]
     Summary,
-    #[serde(rename = "runId")]
     RunId,
-    #[serde(rename = "job")]
     Job,
-    #[serde(other)]
+    #[default]
     Unknown,
+}
+
+/// Keys of records, in the order in which they mostly come.
+pub static KEYS: [Name<Key>; 23] = [
+    Name::new("kind\":", Key::Kind),
+    Name::new("ts\":", Key::Ts),
+    Name::new("jobId\":", Key::JobId),
+    Name::new("action\":", Key::Action),
+    Name::new("status\":", Key::Status),
+    Name::new("completionStatus\":", Key::CompletionStatus),
+    Name::new("error\":", Key::Error),
+    Name::new("errorReason\":", Key::ErrorReason),
+    Name::new("summary\":", Key::Summary),
+    Name::new("storeKey\":", Key::Unknown),
+    Name::new("deliveryStatus\":", Key::DeliveryStatus),
+    Name::new("deliveryError\":", Key::DeliveryError),
+    Name::new("delivery\":", Key::Delivery),
+    Name::new("sessionId\":", Key::SessionId),
+    Name::new("sessionKey\":", Key::Session),
+    Name::new("runAtMs\":", Key::RunAtMs),
+    Name::new("durationMs\":", Key::DurationMs),
+    Name::new("nextRunAtMs\":", Key::NextRunAtMs),
+    Name::new("model\":", Key::Model),
+    Name::new("provider\":", Key::Provider),
+    Name::new("usage\":", Key::Usage),
+    Name::new("runId\":", Key::RunId),
+    Name::new("job\":", Key::Job),
+];
+
+/// What a key among token counts means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageKey {
+    Input,
+    Output,
+    CacheRead,
+    CacheWrite,
+    Total,
+    #[default]
+    Unknown,
+}
+
+/// Keys of token counts, in the order in which they mostly come.
+pub static USAGE_KEYS: [Name<UsageKey>; 5] = [
+    Name::new("input_tokens\":", UsageKey::Input),
+    Name::new("output_tokens\":", UsageKey::Output),
+    Name::new("total_tokens\":", UsageKey::Total),
+    Name::new("cache_read_tokens\":", UsageKey::CacheRead),
+    Name::new("cache_write_tokens\":", UsageKey::CacheWrite),
+];
+
+/// A key with what it means.
+pub struct Name<K> {
+    /// With all that stands between it and its value.
+    pub text: &'static [u8],
+    /// The first bytes of that as one number, and which of its bits are theirs.
+    pub head: u128,
+    pub mask: u128,
+    pub key: K,
+}
+
+impl<K> Name<K> {
+    const fn new(text: &'static str, key: K) -> Self {
+        let (text, mut head, mut mask, mut at) = (text.as_bytes(), 0, 0, 0);
+        while at < text.len() && at < size_of::<u128>() {
+            head |= (text[at] as u128) << (8 * at);
+            mask |= 0xff << (8 * at);
+            at += 1;
+        }
+        Self { text, head, mask, key }
+    }
+}
+
+/// Reads a key.
+struct Known<K: 'static>(&'static [Name<K>]);
+
+impl<'de, K: Copy + Default> DeserializeSeed<'de> for Known<K> {
+    type Value = K;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<K, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<K: Copy + Default> Visitor<'_> for Known<K> {
+    type Value = K;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<K, E> {
+        let known = self.0.iter().find(|name| name.text.strip_suffix(b"\":") == Some(key.as_bytes()));
+        Ok(known.map_or_else(K::default, |name| name.key))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawRecord<'a> {
@@ -129,7 +209,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut raw = RawRecord::default();
-        while let Some(key) = map.next_key()? {
+        while let Some(key) = map.next_key_seed(Known(&KEYS))? {
             match key {
                 Key::Ts => raw.ts = map.next_value()?,
                 Key::JobId => raw.job_id = map.next_value()?,
@@ -152,7 +232,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::Usage => raw.usage = map.next_value()?,
                 Key::Summary => raw.summary = map.next_value()?,
                 Key::RunId => raw.run_id = map.next_value()?,
-                Key::Job => raw.job = map.next_value()?,
+                Key::Job => raw.job = map.next_value::<Option<&RawValue>>()?.map(RawValue::get),
                 Key::Unknown => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -189,22 +269,6 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 }
 
-#[derive(Deserialize)]
-enum UsageKey {
-    #[serde(rename = "input_tokens")]
-    Input,
-    #[serde(rename = "output_tokens")]
-    Output,
-    #[serde(rename = "cache_read_tokens")]
-    CacheRead,
-    #[serde(rename = "cache_write_tokens")]
-    CacheWrite,
-    #[serde(rename = "total_tokens")]
-    Total,
-    #[serde(other)]
-    Unknown,
-}
-
 impl<'de> Deserialize<'de> for RawUsage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(deserializer.deserialize_option(UsageVisitor)?.unwrap_or_default())
@@ -230,7 +294,7 @@ impl<'de> Visitor<'de> for UsageVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut usage = RawUsage::default();
-        while let Some(key) = map.next_key()? {
+        while let Some(key) = map.next_key_seed(Known(&USAGE_KEYS))? {
             match key {
                 UsageKey::Input => usage.input = map.next_value()?,
                 UsageKey::Output => usage.output = map.next_value()?,
@@ -245,7 +309,7 @@ impl<'de> Visitor<'de> for UsageVisitor {
 }
 
 /// Where a result was to go, as far as it matters.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct RawDelivery {
     /// It was an address of the web. A chat's is none.
     pub is_webhook: bool,
@@ -312,7 +376,7 @@ impl<'de> Visitor<'de> for DeliveryVisitor {
     }
 }
 
-fn is_url(to: &str) -> bool {
+pub fn is_url(to: &str) -> bool {
     let begins = |scheme: &str| to.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
     begins("http://") || begins("https://")
 }

@@ -12,14 +12,11 @@ use crate::model::{
     Delivery, Reason, RejectReason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage, UsageProvenance,
 };
 
-/// What a line turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parsed {
-    /// A finished run.
-    Run(Box<Run>),
-    /// Not countable, and why.
-    Reject(RejectReason),
-}
+/// What a record turned out to be: a finished run, or why it is not countable.
+pub type Parsed<'a> = Result<Run<&'a str>, RejectReason>;
+
+/// How every record of OpenClaw's begins.
+pub(super) const BEGINNING: &[u8] = b"{\"ts\":";
 
 /// 2015-01-01: before OpenClaw and all that it could have recorded.
 const EARLIEST: UnixMs = UnixMs(1_420_070_400_000);
@@ -32,25 +29,24 @@ const AHEAD_MS: i64 = 2 * 366 * 86_400_000;
 ///
 /// There is one, but for a line that was torn by a crash: what was appended next then stands on the same
 /// line, and is found by the beginning that every record has.
-pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed)) {
+pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
     let mut rest = trim(line);
     if rest.is_empty() {
         return;
     }
     let mut torn = false;
     while !rest.is_empty() {
-        match next_record(rest, now) {
-            Ok((parsed, used)) => {
-                emit(parsed);
+        match next_record(rest, now, &mut emit) {
+            Ok(used) => {
                 torn = false;
                 rest = trim(&rest[used..]);
             }
             Err(()) => {
                 if !torn {
-                    emit(Parsed::Reject(RejectReason::InvalidJson));
+                    emit(Err(RejectReason::InvalidJson));
                     torn = true;
                 }
-                let Some(next) = memchr::memmem::find(&rest[1..], b"{\"ts\":") else { return };
+                let Some(next) = memchr::memmem::find(&rest[1..], BEGINNING) else { return };
                 rest = &rest[1 + next..];
             }
         }
@@ -62,17 +58,19 @@ pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed)) {
 pub fn is_whole_record(bytes: &[u8], now: UnixMs) -> bool {
     let mut rest = trim(bytes);
     loop {
-        match next_record(rest, now) {
-            Ok((_, used)) if used == rest.len() => return true,
-            Ok((_, used)) => rest = trim(&rest[used..]),
+        match next_record(rest, now, &mut |_| {}) {
+            Ok(used) if used == rest.len() => return true,
+            Ok(used) => rest = trim(&rest[used..]),
             Err(()) => return false,
         }
     }
 }
 
-fn next_record(bytes: &[u8], now: UnixMs) -> Result<(Parsed, usize), ()> {
+/// Hands out what stands first and returns its length.
+fn next_record(bytes: &[u8], now: UnixMs, emit: &mut dyn FnMut(Parsed<'_>)) -> Result<usize, ()> {
     if let Ok((raw, used)) = deserialize(bytes) {
-        return Ok((validate(&raw, now), used));
+        emit(record_to_run(&raw, CacheRule::AsWritten, now));
+        return Ok(used);
     }
     // OpenClaw replaces invalid UTF-8 when it reads; where that was the trouble, do likewise.
     if std::str::from_utf8(bytes).is_ok() {
@@ -81,7 +79,11 @@ fn next_record(bytes: &[u8], now: UnixMs) -> Result<(Parsed, usize), ()> {
     let text = String::from_utf8_lossy(bytes);
     let (raw, used) = deserialize(text.as_bytes()).map_err(|_| ())?;
     // Offsets in the repaired text are not offsets in the line: take the line as used up when the text was.
-    (used == text.len()).then(|| (validate(&raw, now), bytes.len())).ok_or(())
+    if used != text.len() {
+        return Err(());
+    }
+    emit(record_to_run(&raw, CacheRule::AsWritten, now));
+    Ok(bytes.len())
 }
 
 /// Removes what cannot belong to JSON: a byte-order mark, blanks, and the NUL bytes that a file system may
@@ -92,11 +94,6 @@ pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     let Some(start) = bytes.iter().position(|byte| !blank(byte)) else { return &[] };
     let end = bytes.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
     &bytes[start..end]
-}
-
-fn validate(raw: &RawRecord<'_>, now: UnixMs) -> Parsed {
-    record_to_run(raw, CacheRule::AsWritten, now)
-        .map_or_else(Parsed::Reject, |run| Parsed::Run(Box::new(run)))
 }
 
 /// What a record's silence about cache tokens means, which differs between versions of OpenClaw.
@@ -114,8 +111,12 @@ pub enum CacheRule {
 ///
 /// # Errors
 /// It is not one, or impossible.
-pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Result<Run, RejectReason> {
-    let job_id = raw.job_id.to_owned_text().ok_or(RejectReason::NotARun)?;
+pub fn record_to_run<'a>(
+    raw: &'a RawRecord<'_>,
+    rule: CacheRule,
+    now: UnixMs,
+) -> Result<Run<&'a str>, RejectReason> {
+    let job_id = raw.job_id.get().ok_or(RejectReason::NotARun)?;
     if raw.action.get() != Some("finished") {
         return Err(RejectReason::NotARun);
     }
@@ -145,13 +146,13 @@ pub fn record_to_run(raw: &RawRecord<'_>, rule: CacheRule, now: UnixMs) -> Resul
         },
         duration_ms,
         job_name: None,
-        agent: raw.session_key.get().and_then(agent_of).map(ToOwned::to_owned),
-        provider: raw.provider.to_owned_text(),
-        model: raw.model.to_owned_text(),
+        agent: raw.session_key.get().and_then(agent_of),
+        provider: raw.provider.get(),
+        model: raw.model.get(),
         usage,
         provenance,
         delivery: delivery(raw, undelivered),
-        session: SessionRef { id: raw.session_id.to_owned_text(), key: raw.session_key.to_owned_text() },
+        session: SessionRef { id: raw.session_id.get(), key: raw.session_key.get() },
         // A time that makes no sense here only costs a gauge.
         next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
         is_announced: is_announced(raw, rule, status),
@@ -209,7 +210,7 @@ fn delivery(raw: &RawRecord<'_>, undelivered: bool) -> Delivery {
     };
     // What a run could not be handed to is no webhook's failure before the version that waits for its answer (2026.8.1),
     // and none there says `delivered` or `not-delivered` of a webhook.
-    match (told, Obstacle::of(raw.delivery_error.get().unwrap_or_default())) {
+    match (told, raw.delivery_error.get().map_or(Obstacle::Other, Obstacle::of)) {
         (Delivery::NotDelivered, Obstacle::InvalidUrl) => Delivery::WebhookSkipped,
         (Delivery::Delivered, _) if raw.delivery.is_webhook => Delivery::WebhookDelivered,
         (Delivery::NotDelivered, Obstacle::PrivateAddress) if raw.delivery.is_webhook => {

@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::record::{Parsed, is_whole_record, parse_line};
+use super::record::{BEGINNING, is_whole_record, parse_line};
 use super::summary::summary_of;
-use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
+use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
 use crate::tail::{Age, Line, OpenError, Reader, open_regular, start_of_wanted};
 
 /// What the attribute `openclaw.source` says of this store.
@@ -109,6 +109,8 @@ pub fn position_since(
     let metadata = file.metadata().map_err(failed)?;
     let age = |line: &[u8]| match recorded_at(line, now) {
         Some(at) if at >= since => Age::Wanted,
+        // What was torn by a crash may have a newer record behind it.
+        Some(_) if line.len() > 1 && memchr::memmem::find(&line[1..], BEGINNING).is_some() => Age::Unknown,
         Some(_) => Age::Older,
         None => Age::Unknown,
     };
@@ -123,8 +125,8 @@ pub fn position_since(
 
 /// Returns when a line was recorded, if it says.
 fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
-    // So every record of OpenClaw's begins; times have 13 digits until the year 2286.
-    if let Some(rest) = line.strip_prefix(b"{\"ts\":")
+    // Times have 13 digits until the year 2286.
+    if let Some(rest) = line.strip_prefix(BEGINNING)
         && let Some((digits, rest)) = rest.split_first_chunk::<13>()
         && rest.first() == Some(&b',')
         && digits.iter().all(u8::is_ascii_digit)
@@ -133,7 +135,7 @@ fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
     }
     let mut newest = None;
     parse_line(line, now, |parsed| {
-        if let Parsed::Run(run) = parsed {
+        if let Ok(run) = parsed {
             newest = newest.max(Some(run.recorded_at));
         }
     });
@@ -157,16 +159,16 @@ pub fn poll(
     let modified = file.metadata().map_err(failed)?.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
     let source = source_id(name);
-    let (mut runs, mut said, mut rejects) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut runs, mut said, mut rejects) = (Runs::new(), Vec::new(), Vec::new());
     let mut take = |line: &[u8]| {
         let before = runs.len();
         parse_line(line, now, |parsed| match parsed {
-            Parsed::Run(run) => runs.push(*run),
-            Parsed::Reject(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
+            Ok(run) => runs.push(&run),
+            Err(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });
         // Of several records on one line, none is taken for another's.
-        if let ([run], true) = (&runs[before..], summaries) {
-            said.extend(summary_of(line).map(|text| (run.key.clone(), text)));
+        if summaries && runs.len() == before + 1 {
+            said.extend(runs.last_key().zip(summary_of(line)));
         }
     };
     let mut too_long = Vec::new();

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::database::{Database, DatabaseError};
 use super::summary::summary_of;
 use crate::model::{
-    Batch, FileId, Position, Reject, RejectReason, Run, RunKey, SourceId, TablePosition, UnixMs,
+    Batch, FileId, Position, Reject, RejectReason, RunKey, Runs, SourceId, TablePosition, UnixMs,
 };
 
 /// Rows that one batch takes up at most: bounds memory and how long a read transaction lasts.
@@ -44,8 +44,8 @@ pub struct Table {
     pub summaries: bool,
     /// Whether every row of the table is a run, so that a missing number above the position is a lost run.
     pub dense: bool,
-    /// Makes what it is of a row, and its identity.
-    pub read: fn(&Row<'_>, UnixMs) -> rusqlite::Result<Found>,
+    /// Makes what it is of a row, and its identity. If it is a run, that is put behind the others.
+    pub read: fn(&Row<'_>, UnixMs, &mut Runs) -> rusqlite::Result<Found>,
 }
 
 /// A row as it was found.
@@ -62,8 +62,8 @@ pub struct Found {
 
 /// What a row is.
 pub enum What {
-    /// A finished run.
-    Run(Box<Run>),
+    /// A finished run, which was put behind the others.
+    Run,
     /// Not countable.
     Reject(RejectReason),
     /// A run that has not ended.
@@ -167,7 +167,9 @@ impl Table {
         if from.row == 0 {
             return Ok(true);
         }
-        Ok(self.row(connection, from.row, now)?.is_some_and(|found| found.mark == from.mark))
+        Ok(self
+            .row(connection, from.row, now, &mut Runs::new())?
+            .is_some_and(|found| found.mark == from.mark))
     }
 
     /// Returns whether a number is missing between a row and the last one: rows of one job go while those of another
@@ -180,14 +182,20 @@ impl Table {
         Ok(last.is_some_and(|last| last - row > count))
     }
 
-    fn row(&self, connection: &Connection, row: i64, now: UnixMs) -> rusqlite::Result<Option<Found>> {
+    fn row(
+        &self,
+        connection: &Connection,
+        row: i64,
+        now: UnixMs,
+        runs: &mut Runs,
+    ) -> rusqlite::Result<Option<Found>> {
         let sql = format!("{} WHERE rowid = ?1", self.select);
-        connection.prepare_cached(&sql)?.query_row([row], |row| self.find(row, now)).optional()
+        connection.prepare_cached(&sql)?.query_row([row], |row| self.find(row, now, runs)).optional()
     }
 
-    fn find(&self, row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
-        let mut found = (self.read)(row, now)?;
-        if self.summaries && matches!(found.what, What::Run(_)) {
+    fn find(&self, row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> {
+        let mut found = (self.read)(row, now, runs)?;
+        if self.summaries && matches!(found.what, What::Run) {
             found.summary = summary_of(bytes(row.get_ref(self.record)?));
         }
         Ok(found)
@@ -230,7 +238,7 @@ struct Reading {
     until: Option<i64>,
     /// Rows read behind the position.
     rows: u64,
-    runs: Vec<Run>,
+    runs: Runs,
     /// What they said.
     summaries: Vec<(RunKey, String)>,
     rejects: Vec<Reject>,
@@ -240,7 +248,7 @@ impl Reading {
     /// Looks at the rows again that were not finished. What is gone was deleted unfinished: it is no run.
     fn look_at_open(&mut self, table: &Table, connection: &Connection, now: UnixMs) -> rusqlite::Result<()> {
         for row in std::mem::take(&mut self.position.open) {
-            if let Some(found) = table.row(connection, row, now)? {
+            if let Some(found) = table.row(connection, row, now, &mut self.runs)? {
                 self.take(table, row, found);
             }
         }
@@ -263,7 +271,7 @@ impl Reading {
                 return Ok(true);
             }
             let number: i64 = row.get(0)?;
-            let found = table.find(row, now)?;
+            let found = table.find(row, now, &mut self.runs)?;
             (self.position.row, self.position.mark) = (number, found.mark);
             self.rows += 1;
             bytes += found.bytes;
@@ -275,10 +283,7 @@ impl Reading {
     fn take(&mut self, table: &Table, row: i64, found: Found) {
         let mark = found.mark;
         match found.what {
-            What::Run(run) => {
-                self.summaries.extend(found.summary.map(|text| (run.key.clone(), text)));
-                self.runs.push(*run);
-            }
+            What::Run => self.summaries.extend(self.runs.last_key().zip(found.summary)),
             What::Reject(reason) => {
                 let sample = format!("{}: row {row}", table.source);
                 self.rejects.push(Reject { mark: Some(mark ^ reason as u64), ..Reject::new(reason, sample) });

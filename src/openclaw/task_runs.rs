@@ -13,7 +13,7 @@ use super::lenient::{Number, Text};
 use super::raw::deserialize;
 use super::record::{CacheRule, agent_of, record_to_run};
 use super::table::{Found, MAX_TEXT_BYTES, Table, What, bytes, integer};
-use crate::model::{RejectReason, UnixMs};
+use crate::model::{RejectReason, Runs, UnixMs};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "task-runs";
@@ -56,7 +56,7 @@ pub fn table() -> Table {
     }
 }
 
-fn read(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
+fn read(row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> {
     let mark = xxh3_64(bytes(row.get_ref(1)?));
     let json = bytes(row.get_ref(11)?);
     let found = |what| Ok(Found { mark, bytes: json.len(), what, summary: None });
@@ -87,13 +87,14 @@ fn read(row: &Row<'_>, now: UnixMs) -> rusqlite::Result<Found> {
         Ok(run) => run,
         Err(reason) => return found(What::Reject(reason)),
     };
-    run.agent = text(bytes(row.get_ref(6)?)).to_owned_text().or_else(|| {
-        // An import leaves the agent out; the key of the session names it.
-        text(bytes(row.get_ref(5).ok()?)).get().and_then(agent_of).map(ToOwned::to_owned)
-    });
-    run.session.key = text(bytes(row.get_ref(5)?)).to_owned_text();
-    run.job_name = text(bytes(row.get_ref(7)?)).to_owned_text();
-    found(What::Run(Box::new(run)))
+    let [key, agent, name] = [5, 6, 7].map(|column| row.get_ref(column).map(|value| text(bytes(value))));
+    let (key, agent, name) = (key?, agent?, name?);
+    // An import leaves the agent out; the key of the session names it.
+    run.agent = agent.get().or_else(|| key.get().and_then(agent_of));
+    run.session.key = key.get();
+    run.job_name = name.get();
+    runs.push(&run);
+    found(What::Run)
 }
 
 fn text(bytes: &[u8]) -> Text<'_> {

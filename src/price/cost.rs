@@ -1,7 +1,7 @@
 //! The cost of a usage at known rates.
 
 use crate::model::decimal::div_half_even;
-use crate::model::{Cost, CostProvenance, NanoUsd, RateSet, Rates, TokenKind, Usage};
+use crate::model::{Cost, CostProvenance, NanoUsd, Rates, Tier, TokenKind, Usage};
 
 /// What a usage covers, which decides whether the tier of its price is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn cost(usage: &Usage, rates: Option<&Rates>, extent: Extent) -> Result<Cost
     let mut used = 0_u32;
     let mut rated = 0_u32;
     for kind in TokenKind::ALL {
-        let (lowest, certain) = lowest_rate(&possible, kind);
+        let (lowest, certain) = lowest_rate(possible, kind);
         let Some(tokens) = usage.get(kind) else {
             // However many there were, they were free.
             complete &= certain && lowest == 0;
@@ -55,7 +55,7 @@ pub fn cost(usage: &Usage, rates: Option<&Rates>, extent: Extent) -> Result<Cost
         }
         used += 1;
         complete &= certain;
-        rated += u32::from(possible.iter().any(|tier| tier.get(kind).is_some()));
+        rated += u32::from(possible.iter().any(|tier| tier.rates.get(kind).is_some()));
         femto_usd += i128::from(tokens) * i128::from(lowest);
     }
     if used > 0 && rated == 0 {
@@ -70,8 +70,8 @@ pub fn cost(usage: &Usage, rates: Option<&Rates>, extent: Extent) -> Result<Cost
     Ok(Cost { usd, provenance })
 }
 
-/// Returns the rates of the tiers that a call of this usage can have been in: never none.
-fn possible_tiers<'r>(usage: &Usage, rates: &'r Rates, extent: Extent) -> Vec<&'r RateSet> {
+/// Returns the tiers that a call of this usage can have been in: never none.
+fn possible_tiers<'r>(usage: &Usage, rates: &'r Rates, extent: Extent) -> &'r [Tier] {
     let prompt = [usage.input, usage.cache_read, usage.cache_write];
     let known: u64 = prompt.into_iter().flatten().fold(0, u64::saturating_add);
     let most = if prompt.iter().all(Option::is_some) { known } else { u64::MAX };
@@ -82,12 +82,12 @@ fn possible_tiers<'r>(usage: &Usage, rates: &'r Rates, extent: Extent) -> Vec<&'
     let tiers = rates.tiers();
     let begins = tiers.partition_point(|tier| tier.from_prompt <= least).saturating_sub(1);
     let ends = tiers.partition_point(|tier| tier.from_prompt <= most);
-    tiers.get(begins..ends).unwrap_or_default().iter().map(|tier| &tier.rates).collect()
+    tiers.get(begins..ends).unwrap_or_default()
 }
 
 /// Returns the lowest rate of a kind in nano-USD per million, and whether it is the one that applied.
-fn lowest_rate(tiers: &[&RateSet], kind: TokenKind) -> (i64, bool) {
-    let mut rates = tiers.iter().map(|tier| tier.get(kind).map(|rate| rate.usd().0));
+fn lowest_rate(tiers: &[Tier], kind: TokenKind) -> (i64, bool) {
+    let mut rates = tiers.iter().map(|tier| tier.rates.get(kind).map(|rate| rate.usd().0));
     let Some(Some(first)) = rates.next() else { return (0, false) };
     rates.fold((first, true), |(lowest, certain), rate| {
         (lowest.min(rate.unwrap_or(0)), certain && rate == Some(first))
@@ -97,7 +97,7 @@ fn lowest_rate(tiers: &[&RateSet], kind: TokenKind) -> (i64, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PerMillion, Tier};
+    use crate::model::{PerMillion, RateSet};
 
     fn set(rates: [&str; 4]) -> RateSet {
         let mut set = RateSet::default();

@@ -141,14 +141,11 @@ pub fn report(usage: &UsageReader<'_>, query: &Query) -> Result<Report, ReportEr
     let mut now = Tally::new(query.window);
     now.keep = query.top.filter(|_| grouping.is_by_run());
     now.sort = query.sort.unwrap_or(Sort::Last);
-    now.read(usage, &selected, &mut grouping)?;
     let previous_window = query.compare.then(|| before(query.window));
-    let previous = previous_window
-        .map(|window| {
-            let mut tally = Tally::new(window);
-            tally.read(usage, &selected, &mut grouping).map(|()| tally)
-        })
-        .transpose()?;
+    let mut tallies: Vec<Tally> = [now].into_iter().chain(previous_window.map(Tally::new)).collect();
+    Tally::read(&mut tallies, usage, &selected, &mut grouping)?;
+    let previous = previous_window.and_then(|_| tallies.pop());
+    let now = tallies.remove(0);
     let previous_totals = previous.as_ref().map(|tally| tally.totals.clone());
     let mut unpriced: Vec<(String, u64)> = now
         .unpriced

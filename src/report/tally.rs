@@ -109,25 +109,47 @@ impl Tally {
         }
     }
 
+    /// Reads what happened in the windows of all of these, each of which begins where the next one ends, in one pass.
     pub fn read(
+        tallies: &mut [Self],
+        usage: &UsageReader<'_>,
+        selected: &Selected,
+        grouping: &mut Grouping<'_>,
+    ) -> Result<(), ReportError> {
+        let windows = || tallies.iter().map(|tally| tally.window);
+        let since = windows().map(|window| window.since).min().unwrap_or_default();
+        let until = windows().map(|window| window.until).max().unwrap_or_default();
+        let by_run = grouping.is_by_run();
+        for tally in tallies.iter_mut() {
+            tally.unpriced.resize(usage.labels.len(), 0);
+        }
+        usage.for_each_run_beside(
+            Window { since, until },
+            |job| selected.job(job),
+            |run| {
+                let at = run.at.time();
+                let Some(tally) = tallies.iter_mut().find(|tally| tally.window.contains(at)) else { return };
+                if by_run {
+                    tally.add_single(run, selected, grouping);
+                } else {
+                    tally.add(run, selected, grouping);
+                }
+            },
+        )?;
+        tallies.iter_mut().try_for_each(|tally| tally.finish(usage, selected, grouping))
+    }
+
+    /// Adds what is not told run by run.
+    fn finish(
         &mut self,
         usage: &UsageReader<'_>,
         selected: &Selected,
         grouping: &mut Grouping<'_>,
     ) -> Result<(), ReportError> {
-        let window = self.window;
-        self.unpriced.resize(usage.labels.len(), 0);
-        if grouping.is_by_run() {
-            usage.for_each_run(
-                window,
-                |job| selected.job(job),
-                |run| self.add_single(run, selected, grouping),
-            )?;
-        } else {
-            usage.for_each_run(window, |job| selected.job(job), |run| self.add(run, selected, grouping))?;
+        if !grouping.is_by_run() {
             self.groups.iter().for_each(|group| self.totals.absorb(&group.sums));
         }
-        usage.for_each_folded(window, |folded| {
+        usage.for_each_folded(self.window, |folded| {
             let job = grouping.job_of_labels(folded.labels);
             if !selected.job(job) || !selected.label(folded.labels) {
                 return;

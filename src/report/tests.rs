@@ -90,7 +90,7 @@ impl Bench {
         }));
         let source = SourceId("run-log/a.jsonl".to_owned());
         let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
-        let batch = Batch { runs, calls, ..Batch::new(source, None, to) };
+        let batch = Batch { runs: runs.into(), calls, ..Batch::new(source, None, to) };
         ledger.apply(&batch, at("2026-06-01T00:00:00Z")).unwrap();
         then(&mut ledger);
         drop(ledger);

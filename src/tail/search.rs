@@ -81,29 +81,30 @@ pub enum Age {
 }
 
 /// Returns an offset behind which all lines lie that are wanted, in a file whose lines are mostly in the order of time:
-/// from the end backwards until `beyond` bytes in a row were of older lines. These are behind the offset too. The file's
-/// length if no line is wanted.
+/// from the end backwards until `beyond` bytes in a row were of older lines. The file's length if no line is wanted.
 ///
 /// # Errors
 /// Any error of reading.
 pub fn start_of_wanted(file: &File, beyond: u64, mut age: impl FnMut(&[u8]) -> Age) -> io::Result<u64> {
     let size = file.metadata()?.len();
-    if is_first_wanted(file, &mut age)? {
-        return Ok(0);
-    }
     let mut lines =
         Backwards { file, start: size, block: WANTED_BLOCK_BYTES, held: Vec::new(), skipping: false };
-    let (mut start, mut older, mut any) = (size, 0, false);
+    let (mut start, mut older, mut any, mut is_long) = (size, 0, false, false);
     while let Some((at, span, content)) = lines.next()? {
         match age(trim_line_end(&content)) {
-            Age::Wanted => (any, older) = (true, 0),
+            Age::Wanted => (start, any, older) = (at, true, 0),
             Age::Older => older += span,
-            // What is asked for may lie before it.
-            Age::Unknown => {}
+            // It may be wanted, and what is wanted may lie before it.
+            Age::Unknown => start = at,
         }
-        start = at;
         if older >= beyond {
             break;
+        }
+        if !is_long && size - lines.start > WANTED_BLOCK_BYTES {
+            is_long = true;
+            if is_first_wanted(file, &mut age)? {
+                return Ok(0);
+            }
         }
     }
     Ok(if any { start } else { size })

@@ -55,7 +55,7 @@ impl Log {
                 self.gaps += u64::from(gap);
                 self.position = to.file();
                 found += runs.len();
-                for run in runs {
+                for run in runs.iter() {
                     let usage = (1, run.usage.input.unwrap_or(0), run.usage.output.unwrap_or(0));
                     self.runs.entry(run.key.at.time().0).or_insert(usage);
                 }

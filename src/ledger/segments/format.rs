@@ -15,6 +15,7 @@
 //!
 //! Invariant: bytes that are not exactly what was written yield nothing, by their hash.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -196,7 +197,7 @@ pub struct Segment<'a> {
     start: i64,
     least: [u64; COLUMNS],
     shapes: Vec<Unpacked>,
-    blocks: &'a [u8],
+    blocks: Cow<'a, [u8]>,
 }
 
 /// A [`Shape`] as its runs have it.
@@ -243,7 +244,7 @@ impl<'a> Segment<'a> {
         let start = std::mem::take(&mut least[SHAPE]).cast_signed();
         let (shapes, blocks) = rest.split_at_checked(shapes * SHAPE_BYTES)?;
         let shapes = shapes.as_chunks().0.iter().map(Unpacked::of).collect();
-        let segment = Self { entries, start, least, shapes, blocks };
+        let segment = Self { entries, start, least, shapes, blocks: Cow::Borrowed(blocks) };
         segment.is_whole().then_some(segment)
     }
 
@@ -253,10 +254,21 @@ impl<'a> Segment<'a> {
         count.map_or(0, |count| i64::from(u16::from_le_bytes(*count)))
     }
 
+    /// Returns the same with bytes of its own.
+    pub fn into_owned(self) -> Segment<'static> {
+        let Self { entries, start, least, shapes, blocks } = self;
+        Segment { entries, start, least, shapes, blocks: Cow::Owned(blocks.into_owned()) }
+    }
+
+    /// Returns how many entries it has: about as many as runs.
+    pub const fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// Returns whether all blocks are there.
     fn is_whole(&self) -> bool {
         let columns = self.entries.div_ceil(BLOCK) * COLUMNS;
-        let mut rest = Some(self.blocks);
+        let mut rest = Some(self.blocks.as_ref());
         for _ in 0..columns {
             rest = rest.and_then(|rest| {
                 let (width, rest) = rest.split_first()?;
@@ -287,7 +299,7 @@ impl<'a> Segment<'a> {
     ) {
         let (mut at, mut duration, mut late, mut own) = (self.start, 0, 0, None);
         let mut columns = [[0; BLOCK]; COLUMNS];
-        let mut blocks = self.blocks;
+        let mut blocks = self.blocks.as_ref();
         let mut hand_out = |own: &Unpacked, at: i64, (duration, late): (u64, i64), parts: &[UsedPart]| {
             if at < from || at >= until {
                 return;

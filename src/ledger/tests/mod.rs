@@ -85,7 +85,7 @@ impl Bench {
             last: Some(LineMark { hash: u64::MAX - offset, previous: offset, len: 100 }),
             skipped: 3,
         };
-        Batch { runs, ..Batch::new(source, from, Position::File(to)) }
+        Batch { runs: runs.into(), ..Batch::new(source, from, Position::File(to)) }
     }
 
     fn apply(&mut self, runs: Vec<Run>) -> Applied {

@@ -176,7 +176,7 @@ fn whatever_is_written_reads_the_same_with_segments() {
             let told = all[random.usize(..all.len())].clone();
             let mut batch = bench.batch(Vec::new());
             match random.u8(0..100) {
-                0..20 => batch.runs = vec![told],
+                0..20 => batch.runs = vec![told].into(),
                 20..45 => {
                     let mut call = call(&told, random.u64(0..3));
                     // Told under another run at first.
@@ -195,7 +195,8 @@ fn whatever_is_written_reads_the_same_with_segments() {
                     let reason = Reason::DeliveryFailed;
                     let delivery = Delivery::NotDelivered;
                     batch.runs =
-                        vec![Run { usage, reason, delivery, provenance: UsageProvenance::Record, ..told }];
+                        vec![Run { usage, reason, delivery, provenance: UsageProvenance::Record, ..told }]
+                            .into();
                 }
                 65..70 => {
                     let now = bench.now;

@@ -58,7 +58,7 @@ impl Log {
     /// Returns the numbers of the runs that a look finds, whether it saw a gap, and the rejects.
     fn look(&mut self) -> (Vec<i64>, bool, Vec<RejectReason>) {
         let Some(batch) = self.poll().batch else { return (Vec::new(), false, Vec::new()) };
-        let number = |run: &crate::model::Run| match run.key.at {
+        let number = |run: crate::model::Run<&str>| match run.key.at {
             RunAt::Started(at) | RunAt::Logged(at) => at.0 - T0,
         };
         let rejects = batch.rejects.iter().map(|reject| reject.reason).collect();

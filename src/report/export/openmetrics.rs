@@ -88,7 +88,7 @@ fn name(usage: &UsageReader<'_>, metric: &Metric, growth: &Growth, own: [(&str, 
         }
         _ => [None, None],
     };
-    let base = usage.labels.get(growth.labels).map(attributes);
+    let base = usage.labels.get(growth.labels).map(|labels| attributes(labels));
     let base = base.iter().flat_map(|base| base.iter().map(|(key, value)| (*key, value.as_str())));
     // No label is as good as an empty one.
     let labels = own.into_iter().chain(base).chain(of_kind.into_iter().flatten());

@@ -152,7 +152,9 @@ fn each(
 fn parts(usage: &UsageReader<'_>, job_id: &str, run: &UsedRun<'_>) -> Parts {
     let part = |(nth, part): (usize, &crate::ledger::UsedPart)| {
         let labels = usage.labels.get(part.labels);
-        let text = |of: fn(&crate::ledger::Labels) -> &String| labels.map(of).cloned().unwrap_or_default();
+        let text = |of: fn(&crate::ledger::Labels) -> &String| {
+            labels.map(|labels| of(labels)).cloned().unwrap_or_default()
+        };
         let place = Place {
             job_id: job_id.to_owned(),
             provider: text(|labels| &labels.provider),

@@ -44,7 +44,7 @@ fn ledger(runs: Vec<Run>) -> Bench {
     let options = OpenOptions { gateway: Some("office".to_owned()), max_jobs: 500, full_sync: false };
     let mut ledger = Ledger::open(&path, &options, UnixMs(1)).unwrap().ledger;
     let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
-    let batch = Batch { runs, ..Batch::new(SourceId("run-log/a.jsonl".to_owned()), None, to) };
+    let batch = Batch { runs: runs.into(), ..Batch::new(SourceId("run-log/a.jsonl".to_owned()), None, to) };
     ledger.apply(&batch, NOW.plus(-600_000)).unwrap();
     drop(ledger);
     Bench { reader: LedgerReader::open(&path).unwrap(), _folder: folder }

@@ -86,7 +86,7 @@ fn count_runs(ledger: &mut Ledger, runs: Vec<Run>, now: UnixMs) {
     let offset = from.as_ref().and_then(Position::file).map_or(0, |position| position.offset) + 1;
     let file = FileId { dev: 1, ino: 1 };
     let to = Position::File(FilePosition { file, offset, last: None, skipped: 0 });
-    let batch = Batch { runs, ..Batch::new(source, from, to) };
+    let batch = Batch { runs: runs.into(), ..Batch::new(source, from, to) };
     ledger.apply(&batch, now).unwrap();
 }
 

@@ -43,6 +43,8 @@ pub(super) struct StateDatabase {
     subagents: (i64, i64),
     problem: Option<(Option<RejectReason>, String)>,
     scope: Scope,
+    /// It is read once, for one question.
+    once: bool,
 }
 
 /// Why a read stopped.
@@ -68,7 +70,7 @@ impl From<DatabaseError> for Stop {
 impl StateDatabase {
     /// Prepares to read no more than that.
     pub fn within(scope: Scope) -> Self {
-        Self { scope, ..Self::default() }
+        Self { scope, once: true, ..Self::default() }
     }
 
     /// Returns whether there is something to look at, and whether it differs from what was last seen.
@@ -118,7 +120,8 @@ impl StateDatabase {
                 }
                 Err(Stop::Database(DatabaseError::Absent(_))) => {
                     let (again, partial) = (self.again, std::mem::take(&mut self.partial));
-                    *self = Self { again, partial, ..Self::within(self.scope.clone()) };
+                    let (scope, once) = (self.scope.clone(), self.once);
+                    *self = Self { again, partial, scope, once, ..Self::default() };
                     return Ok(changed);
                 }
                 Err(Stop::Database(error)) => return Ok(self.refuse(ledger, stamp, &error, now)? || changed),
@@ -138,6 +141,9 @@ impl StateDatabase {
         now: UnixMs,
     ) -> Result<(), Stop> {
         let mut database = Database::open(path)?;
+        if self.once {
+            database.map()?;
+        }
         let found = stores(&mut database)?;
         if with_jobs && found.jobs {
             self.read_jobs(ledger, &mut database, changed)?;

@@ -246,24 +246,49 @@ impl Prices {
             billing: rules.of(asked.provider).unwrap_or_else(|| defaults.of(asked.provider)),
             context_limit: book.context_window(asked.provider, asked.model),
         };
-        let known: Mutex<HashMap<String, HashMap<String, ModelPrice>>> = Mutex::default();
+        let known: Mutex<Remembered> = Mutex::default();
         Arc::new(move |asked| {
             if is_dated {
                 return of(&asked).charge(&asked);
             }
-            // The same few models come again and again.
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(price) = known.get(asked.provider).and_then(|models| models.get(asked.model)) {
-                return price.charge(&asked);
-            }
-            if known.values().map(HashMap::len).sum::<usize>() >= MAX_KNOWN {
-                known.clear();
-            }
-            let price = of(&asked);
-            let charge = price.charge(&asked);
-            known.entry(asked.provider.to_owned()).or_default().insert(asked.model.to_owned(), price);
-            charge
+            known.price(&asked, &of).charge(&asked)
         })
+    }
+}
+
+/// Prices of models that were asked for: the same few come again and again.
+#[derive(Default)]
+struct Remembered {
+    /// By provider and model, where each is in `prices`.
+    index: HashMap<String, HashMap<String, usize>>,
+    prices: Vec<(String, String, ModelPrice)>,
+    /// The one that was asked for last.
+    last: usize,
+}
+
+impl Remembered {
+    fn price(&mut self, asked: &Priceable<'_>, of: impl Fn(&Priceable<'_>) -> ModelPrice) -> &ModelPrice {
+        let is_last = self
+            .prices
+            .get(self.last)
+            .is_some_and(|(provider, model, _)| provider == asked.provider && model == asked.model);
+        if !is_last {
+            let known = self.index.get(asked.provider).and_then(|models| models.get(asked.model)).copied();
+            self.last = known.unwrap_or_else(|| self.remember(asked, of(asked)));
+        }
+        &self.prices[self.last].2
+    }
+
+    fn remember(&mut self, asked: &Priceable<'_>, price: ModelPrice) -> usize {
+        if self.prices.len() >= MAX_KNOWN {
+            *self = Self::default();
+        }
+        let at = self.prices.len();
+        let (provider, model) = (asked.provider.to_owned(), asked.model.to_owned());
+        self.index.entry(provider.clone()).or_default().insert(model.clone(), at);
+        self.prices.push((provider, model, price));
+        at
     }
 }
 

@@ -14,8 +14,8 @@ use super::agent_tables::AgentTables;
 use super::scope::Scope;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{
-    Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject, RejectReason, Run, RunAt, RunKey,
-    SourceId, UnixMs,
+    Batch, BilledCall, FailedCall, FilePosition, NanoUsd, Position, Reject, RejectReason, RunAt, RunKey,
+    Runs, SourceId, UnixMs,
 };
 use crate::openclaw::transcript::{Attributor, Call, CallKey, End, KnownRun, Owner, SessionLink};
 
@@ -134,21 +134,26 @@ impl Sessions {
     }
 
     /// Takes records of runs, so that calls find them.
-    fn runs(&mut self, runs: &[Run], now: UnixMs) {
-        for run in runs {
-            if !self.news.contains(&run.key.job_id) {
-                self.news.insert(run.key.job_id.clone());
+    fn runs(&mut self, runs: &Runs, now: UnixMs) {
+        let mut last = None;
+        for run in runs.iter() {
+            let job_id = run.key.job_id;
+            // Runs of a job mostly follow each other.
+            if last != Some(job_id) && !self.news.contains(job_id) {
+                self.news.insert(job_id.to_owned());
             }
+            last = Some(job_id);
             if now.since(run.recorded_at) < REMEMBER_MS {
-                self.attributor.add_run(KnownRun {
-                    key: run.key.clone(),
-                    duration_ms: run.duration_ms,
-                    session_id: run.session.id.clone(),
-                    session_key: run.session.key.clone(),
-                });
+                let run = run.owned();
                 if let Some(id) = run.session.id.as_ref().filter(|id| self.held.contains_key(*id)) {
                     self.dirty.insert(id.clone());
                 }
+                self.attributor.add_run(KnownRun {
+                    key: run.key,
+                    duration_ms: run.duration_ms,
+                    session_id: run.session.id,
+                    session_key: run.session.key,
+                });
             }
         }
     }
@@ -301,7 +306,7 @@ impl Transcripts {
     }
 
     /// Takes records of runs, so that calls find them.
-    pub fn runs(&mut self, runs: &[Run], now: UnixMs) {
+    pub fn runs(&mut self, runs: &Runs, now: UnixMs) {
         self.sessions.runs(runs, now);
     }
 

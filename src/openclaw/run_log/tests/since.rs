@@ -36,8 +36,11 @@ impl Log {
         loop {
             let poll = self.poll();
             bytes += poll.bytes_read;
-            let runs = poll.batch.into_iter().flat_map(|batch| batch.runs);
-            starts.extend(runs.map(|run| run.key.at.time().0).filter(|at| *at >= since));
+            let runs = poll
+                .batch
+                .into_iter()
+                .flat_map(|batch| batch.runs.iter().map(|run| run.key.at.time().0).collect::<Vec<_>>());
+            starts.extend(runs.filter(|at| *at >= since));
             if !poll.more {
                 return (starts, bytes);
             }

@@ -1,0 +1,144 @@
+//! Many runs with their texts in one place: no run of a history has memory of its own.
+
+use super::{Run, RunKey, SessionRef};
+
+/// Runs in the order in which they were put in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    texts: String,
+    runs: Vec<Run<Span>>,
+}
+
+/// Where a text lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    from: u32,
+    until: u32,
+}
+
+impl Runs {
+    /// Returns none.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { texts: String::new(), runs: Vec::new() }
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Puts a run in behind the others. Of texts that a run shares with the one before there is one copy.
+    pub fn push(&mut self, run: &Run<&str>) {
+        let Self { texts, runs } = self;
+        let last = runs.last();
+        let text = |texts: &mut String, text: &str, before: Option<Span>| match before {
+            Some(before) if texts_at(texts, before) == text => before,
+            _ => add(texts, text),
+        };
+        let mut maybe = |new: Option<&str>, before: Option<Span>| new.map(|new| text(texts, new, before));
+        let packed = Run {
+            job_name: maybe(run.job_name, last.and_then(|last| last.job_name)),
+            agent: maybe(run.agent, last.and_then(|last| last.agent)),
+            provider: maybe(run.provider, last.and_then(|last| last.provider)),
+            model: maybe(run.model, last.and_then(|last| last.model)),
+            session: SessionRef { id: maybe(run.session.id, None), key: maybe(run.session.key, None) },
+            key: RunKey {
+                job_id: text(texts, run.key.job_id, last.map(|last| last.key.job_id)),
+                at: run.key.at,
+            },
+            recorded_at: run.recorded_at,
+            status: run.status,
+            reason: run.reason,
+            duration_ms: run.duration_ms,
+            usage: run.usage,
+            provenance: run.provenance,
+            delivery: run.delivery,
+            next_run_at: run.next_run_at,
+            is_announced: run.is_announced,
+        };
+        runs.push(packed);
+    }
+
+    /// Returns the identity of the run that was put in last.
+    #[must_use]
+    pub fn last_key(&self) -> Option<RunKey> {
+        self.iter().next_back().map(|run| run.owned().key)
+    }
+
+    /// Returns the runs.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Run<&str>> + ExactSizeIterator {
+        self.runs.iter().map(|run| run.map(|span| texts_at(&self.texts, *span)))
+    }
+}
+
+impl FromIterator<Run> for Runs {
+    fn from_iter<I: IntoIterator<Item = Run>>(runs: I) -> Self {
+        let mut packed = Self::new();
+        runs.into_iter().for_each(|run| packed.push(&run.borrowed()));
+        packed
+    }
+}
+
+impl From<Vec<Run>> for Runs {
+    fn from(runs: Vec<Run>) -> Self {
+        runs.into_iter().collect()
+    }
+}
+
+fn texts_at(texts: &str, span: Span) -> &str {
+    texts.get(span.from as usize..span.until as usize).unwrap_or_default()
+}
+
+/// Adds a text. What lies beyond 4 GiB would be lost; a batch is read of a few MiB.
+fn add(texts: &mut String, text: &str) -> Span {
+    let from = texts.len();
+    texts.push_str(text);
+    let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+    Span { from: at(from), until: at(texts.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Delivery, Reason, RunAt, Status, UnixMs, Usage, UsageProvenance};
+
+    fn run(n: i64) -> Run {
+        let text = |every: i64, what: &str| (n % every != 0).then(|| format!("{what} {}", n / every));
+        Run {
+            key: RunKey { job_id: format!("job {}", n / 3), at: RunAt::Started(UnixMs(n)) },
+            recorded_at: UnixMs(n + 1),
+            status: Status::Error,
+            reason: Reason::Billing,
+            duration_ms: Some(n.unsigned_abs()),
+            job_name: text(2, "名前"),
+            agent: text(5, ""),
+            provider: text(7, "provider"),
+            model: text(4, "model"),
+            usage: Usage { input: Some(n.unsigned_abs()), ..Usage::default() },
+            provenance: UsageProvenance::Partial,
+            delivery: Delivery::Delivered,
+            session: SessionRef { id: text(2, "id"), key: text(3, "key") },
+            next_run_at: Some(UnixMs(n + 9)),
+            is_announced: n % 2 == 0,
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out() {
+        let all: Vec<Run> = (0..100).chain(50..60).map(run).collect();
+        let packed = Runs::from(all.clone());
+        assert_eq!(packed.iter().map(|run| run.owned()).collect::<Vec<_>>(), all);
+        assert_eq!((packed.len(), packed.is_empty(), Runs::new().is_empty()), (110, false, true));
+        let lengths: usize = all.iter().map(|run| run.key.job_id.len()).sum();
+        let twice: usize = packed.texts.matches("job ").count();
+        assert!(twice < 60 && lengths > 600, "runs of one job share its id: {twice}");
+    }
+}
