@@ -197,11 +197,13 @@ fn number(rest: &mut &[u8]) -> Option<Number> {
 
 /// Steps over a text that does not begin with a blank or an escape.
 fn filled(rest: &mut &[u8]) -> Option<Filled> {
-    if take_null(rest) {
-        return Some(Filled(false));
-    }
-    let begins = matches!(rest, [b'"', first, ..] if first.is_ascii_graphic() && !b"\"\\".contains(first));
-    begins.then_some(())?;
+    let mut inner = *rest;
+    take_byte(&mut inner, b'"')?;
+    // A character has four bytes at most.
+    let head = inner.get(..4).unwrap_or(inner);
+    let first = head.utf8_chunks().next()?.valid().chars().next()?;
+    let is_more = !first.is_whitespace() && !matches!(first, '"' | '\\');
+    is_more.then_some(())?;
     skip_text(rest).map(|()| Filled(true))
 }
 

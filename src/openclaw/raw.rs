@@ -19,10 +19,15 @@ pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
 
 /// The same, whatever JSON it is.
 pub(super) fn deserialize_any(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
+    // Bytes that are no text make a summary unreadable, which nobody asks for, but not the record around it.
+    first(bytes).or_else(|_| first(bytes).map(|(Unseen(raw), used)| (raw, used)))
+}
+
+fn first<'a, T: Deserialize<'a> + Default>(bytes: &'a [u8]) -> serde_json::Result<(T, usize)> {
     let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter();
     match stream.next() {
         Some(raw) => Ok((raw?, stream.byte_offset())),
-        None => Ok((RawRecord::default(), bytes.len())),
+        None => Ok((T::default(), bytes.len())),
     }
 }
 
@@ -194,11 +199,23 @@ impl<K: Copy + Default> Visitor<'_> for Known<K> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawRecord<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordVisitor)
+        deserializer.deserialize_any(RecordVisitor { sees_summary: true })
     }
 }
 
-struct RecordVisitor;
+/// A record whose summary, if there is one, is taken for something without a look at it.
+#[derive(Default)]
+struct Unseen<'a>(RawRecord<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Unseen<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RecordVisitor { sees_summary: false }).map(Unseen)
+    }
+}
+
+struct RecordVisitor {
+    sees_summary: bool,
+}
 
 impl<'de> Visitor<'de> for RecordVisitor {
     type Value = RawRecord<'de>;
@@ -230,7 +247,11 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::Model => raw.model = map.next_value()?,
                 Key::Provider => raw.provider = map.next_value()?,
                 Key::Usage => raw.usage = map.next_value()?,
-                Key::Summary => raw.summary = map.next_value()?,
+                Key::Summary if self.sees_summary => raw.summary = map.next_value()?,
+                Key::Summary => {
+                    map.next_value::<IgnoredAny>()?;
+                    raw.summary = Filled(true);
+                }
                 Key::RunId => raw.run_id = map.next_value()?,
                 Key::Job => raw.job = map.next_value::<Option<&RawValue>>()?.map(RawValue::get),
                 Key::Unknown => _ = map.next_value::<IgnoredAny>()?,
