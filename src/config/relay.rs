@@ -221,6 +221,9 @@ impl<'a> Relay<'a> {
         let url = self.url()?;
         let token = self.secret("token_file")?;
         let hmac_key = self.secret("hmac_key_file")?;
+        if hmac_key.is_some() && self.kind != RelayKind::Http {
+            return Err(self.refuse("hmac_key", "only the kind http signs bodies; leave it out"));
+        }
         let template = self.only_for("template", RelayKind::Http)?;
         let chat = self.only_for("chat", RelayKind::Telegram)?;
         if self.kind == RelayKind::Telegram && chat.is_none() {

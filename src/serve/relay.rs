@@ -238,9 +238,6 @@ impl Core {
                 _ = done.send(revived.ok());
             }
         }
-        if let Err(error) = self.show_relays() {
-            tracing::debug!("the state of relays is shown later: {error}");
-        }
     }
 
     /// Posts the digests that are due, and shows how relays stand.

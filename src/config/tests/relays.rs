@@ -98,6 +98,10 @@ fn what_is_refused_shows_no_secret() {
             "relay a: chat (/etc/ocu.toml:5): only the kind telegram has it; leave it out",
         ),
         (
+            "name = 'a'\nkind = 'slack'\nurl_file = 'url'\nhmac_key_file = 'token'",
+            "relay a: hmac_key (/etc/ocu.toml:1): only the kind http signs bodies; leave it out",
+        ),
+        (
             "name = 'a'\nkind = 'telegram'\nurl_file = 'url'",
             "relay a: chat (/etc/ocu.toml:1): Telegram needs the chat that messages go to; add chat = \"-1001234567890\"",
         ),
@@ -155,4 +159,22 @@ fn what_is_refused_shows_no_secret() {
     let config = relay("token_file = 'token'").resolve().unwrap();
     let shown = format!("{config:?} {:?}", config.explain());
     assert!(!["T0PSECRET", "HUNTER2", "t0ken"].iter().any(|secret| shown.contains(secret)), "{shown}");
+}
+
+#[test]
+fn the_document_s_examples_work() {
+    let text = include_str!("../../../docs/relay.md");
+    let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let all: String = blocks.map(|(block, _)| block).collect();
+    let mut case = Case::file(&all);
+    for name in ["slack", "discord", "telegram", "teams", "ntfy", "mattermost", "own"] {
+        case.secrets
+            .insert(Box::leak(format!("/etc/secrets/{name}-url").into_boxed_str()), "https://example.com/x");
+    }
+    case = case.with_secret("/etc/secrets/ntfy-token", "t").with_secret("/etc/secrets/own-key", "k");
+    let config = case.resolve().unwrap();
+    let mut kinds: Vec<&str> = config.relays.iter().map(|relay| relay.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!((config.relays.len(), kinds.len(), config.digests.len()), (8, RelayKind::WORDS.len(), 1));
 }

@@ -12,8 +12,10 @@ use super::{colour, text};
 /// Most of what a run said or of a table that goes into Discord's description, so that all texts of the embed together
 /// stay below 6,000.
 const DISCORD_TEXT: usize = 3_800;
-/// The same in bytes for Teams: even if every byte is escaped, the card is below 28 KB.
-const TEAMS_TEXT: usize = 10_000;
+/// The same for Teams, in bytes and in lines, each of which is a block of its own: even if every byte is escaped, the
+/// card is below 28 KB.
+const TEAMS_TEXT: usize = 6_000;
+const TEAMS_LINES: usize = 80;
 
 /// Body of Discord's webhooks.
 pub fn discord(card: &Card) -> Value {
@@ -85,11 +87,20 @@ pub fn teams(card: &Card) -> Value {
     for (name, value) in &card.facts {
         body.push(run(fit(&format!("{name}: {value}"), 500, Unit::Bytes, verbatim), json!({})));
     }
+    let mut lines = |text: &str, look: &Value| {
+        // A run of text knows no line breaks.
+        let text = fit_lines(text, TEAMS_TEXT, Unit::Bytes, verbatim);
+        let left_out = (text.lines().count() > TEAMS_LINES).then_some("…");
+        for (at, line) in text.lines().take(TEAMS_LINES).chain(left_out).enumerate() {
+            let mut block = run(line.to_owned(), look.clone());
+            block["spacing"] = if at == 0 { "default" } else { "none" }.into();
+            body.push(block);
+        }
+    };
     if let Some((table, _)) = &card.table {
-        let table = fit_lines(table, TEAMS_TEXT, Unit::Bytes, verbatim);
-        body.push(run(table, json!({ "fontType": "monospace", "size": "small" })));
+        lines(table, &json!({ "fontType": "monospace", "size": "small" }));
     } else if let Some(summary) = &card.summary {
-        body.push(run(fit(summary, TEAMS_TEXT, Unit::Bytes, verbatim), json!({})));
+        lines(summary, &json!({}));
     }
     body.push(run(
         fit(&card.footer, 500, Unit::Bytes, verbatim),

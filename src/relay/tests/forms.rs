@@ -158,7 +158,7 @@ fn every_form_keeps_its_service_s_limit() {
             assert!(end <= units(&telegram["text"]) as u64);
         }
         let teams = body(RelayKind::Teams, &card).to_string();
-        assert!((8_000..28 * 1024).contains(&teams.len()), "{}", teams.len());
+        assert!((6_000..28 * 1024).contains(&teams.len()), "{}", teams.len());
         let ntfy = body(RelayKind::Ntfy, &card);
         assert!((2_500..=4_096).contains(&ntfy["message"].as_str().unwrap().len()));
         let mattermost = units(&body(RelayKind::Mattermost, &card)["text"]);
@@ -183,6 +183,16 @@ fn a_digest_is_a_table_where_markdown_has_none() {
     let pre = &telegram["entities"][1];
     let at = usize::try_from(pre["offset"].as_u64().unwrap()).unwrap();
     assert!(telegram["text"].as_str().unwrap()[at..].starts_with("job    cost"), "{telegram}");
+    let teams = body(RelayKind::Teams, &card)["attachments"][0]["content"]["body"].clone();
+    assert_eq!(teams[1]["inlines"][0]["text"], "job    cost", "a line is a block");
+    assert_eq!(
+        (&teams[2]["inlines"][0]["text"], &teams[2]["spacing"]),
+        (&json!("daily  $1.20"), &json!("none"))
+    );
+    let worst = "\"\n".repeat(5_000);
+    assert!(
+        body(RelayKind::Teams, &Card::new(&run_line(&json!({})), Some(&worst))).to_string().len() < 28 * 1024
+    );
     let post = body(RelayKind::Mattermost, &card)["text"].as_str().unwrap().to_owned();
     assert!(post.contains("\n\n| job | cost |\n| --- | ---: |\n| daily | $1.20 |\n\n"), "{post}");
     assert_eq!(body(RelayKind::Http, &card)["event"]["markdown"], digest["markdown"]);
