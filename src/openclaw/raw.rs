@@ -11,12 +11,17 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::lenient::{Number, Text};
 use super::plain;
 
-/// Reads the first JSON value, and returns it with its length in bytes.
-pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
-    plain::record(bytes).map_or_else(|| deserialize_any(bytes), Ok)
+/// Reads the first JSON value into `raw`, which is to be empty, and returns its length in bytes.
+pub fn deserialize<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> serde_json::Result<usize> {
+    if let Some(used) = plain::record(bytes, raw) {
+        return Ok(used);
+    }
+    let used;
+    (*raw, used) = deserialize_any(bytes)?;
+    Ok(used)
 }
 
-/// The same, whatever JSON it is.
+/// Returns the first JSON value, whatever it is, and its length in bytes.
 pub(super) fn deserialize_any(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
     let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter();
     match stream.next() {
