@@ -2,7 +2,7 @@
 //!
 //! Invariant: runs are handed out in the order in which they are read, as on one thread.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 
 use super::LedgerError;
 use super::segments::Segment;
@@ -12,88 +12,95 @@ use super::usage::{UsedPart, UsedRun};
 pub(super) enum Piece<'p> {
     /// One of them.
     Run(&'p UsedRun<'p>),
-    /// Of a segment, those from the first packed time to before the second.
-    Segment { job: usize, segment: Segment<'p>, range: (i64, i64) },
+    /// Of those in the bytes of a segment, those from the first packed time to before the second.
+    Segment { job: usize, bytes: &'p [u8], range: (i64, i64) },
 }
 
 impl Piece<'_> {
     /// Hands out the runs. `parts` is room that may be used.
-    pub fn hand_out(self, parts: &mut Vec<UsedPart>, on_run: &mut impl FnMut(&UsedRun<'_>)) {
-        match self {
+    pub fn hand_out(&self, parts: &mut Vec<UsedPart>, on_run: &mut impl FnMut(&UsedRun<'_>)) {
+        match *self {
             Self::Run(run) => on_run(run),
-            Self::Segment { job, segment, range } => segment.for_each(job, range, parts, on_run),
+            Self::Segment { job, bytes, range } => {
+                if let Some(segment) = Segment::trusted(bytes) {
+                    segment.for_each(job, range, parts, on_run);
+                }
+            }
         }
     }
 }
 
-/// Runs that are handed over at once, about: waking a thread costs as much as adding up a hundred of them.
-const RUNS: usize = 8_192;
+/// Bytes of segments, and runs, that are handed over at once, about: waking a thread costs as much as adding up a hundred
+/// runs.
+const BYTES: usize = 128 << 10;
+const RUNS: usize = 2_048;
 /// How many times as many wait to be added up at most: bounds memory.
 const LOADS_AHEAD: usize = 3;
 
-/// A piece that another thread can have.
-enum Sent {
-    Copies(Copies),
-    Segment { job: usize, segment: Segment<'static>, range: (i64, i64) },
-}
-
-/// Runs that were read one by one.
+/// What is handed over at once. It goes back and forth, so that its room is used again.
 #[derive(Default)]
-struct Copies {
+struct Load {
+    order: Vec<Next>,
+    bytes: Vec<u8>,
     /// Each without its parts, and how many of those it has.
     runs: Vec<(UsedRun<'static>, usize)>,
     parts: Vec<UsedPart>,
 }
 
-impl Copies {
-    fn add(&mut self, run: &UsedRun<'_>) {
-        self.runs.push((UsedRun { parts: &[], ..*run }, run.parts.len()));
-        self.parts.extend_from_slice(run.parts);
-    }
-
-    fn hand_out(&self, on_run: &mut impl FnMut(&UsedRun<'_>)) {
-        let mut rest = self.parts.as_slice();
-        for (run, count) in &self.runs {
-            let (parts, behind) = rest.split_at_checked(*count).unwrap_or_default();
-            on_run(&UsedRun { parts, ..*run });
-            rest = behind;
-        }
-    }
-}
-
-/// What is handed over at once.
-#[derive(Default)]
-struct Load {
-    pieces: Vec<Sent>,
-    runs: usize,
+/// What comes next of a load.
+enum Next {
+    Runs(usize),
+    Segment { job: usize, length: usize, range: (i64, i64) },
 }
 
 impl Load {
-    fn add(&mut self, piece: Piece<'_>) {
-        match piece {
+    fn add(&mut self, piece: &Piece<'_>) {
+        match *piece {
             Piece::Run(run) => {
-                if !matches!(self.pieces.last(), Some(Sent::Copies(_))) {
-                    self.pieces.push(Sent::Copies(Copies::default()));
+                self.runs.push((UsedRun { parts: &[], ..*run }, run.parts.len()));
+                self.parts.extend_from_slice(run.parts);
+                match self.order.last_mut() {
+                    Some(Next::Runs(count)) => *count += 1,
+                    _ => self.order.push(Next::Runs(1)),
                 }
-                if let Some(Sent::Copies(copies)) = self.pieces.last_mut() {
-                    copies.add(run);
-                }
-                self.runs += 1;
             }
-            Piece::Segment { job, segment, range } => {
-                self.runs += segment.entries();
-                self.pieces.push(Sent::Segment { job, segment: segment.into_owned(), range });
+            Piece::Segment { job, bytes, range } => {
+                self.bytes.extend_from_slice(bytes);
+                self.order.push(Next::Segment { job, length: bytes.len(), range });
             }
         }
     }
 
-    fn hand_out(&self, parts: &mut Vec<UsedPart>, on_run: &mut impl FnMut(&UsedRun<'_>)) {
-        for piece in &self.pieces {
-            match piece {
-                Sent::Copies(copies) => copies.hand_out(on_run),
-                Sent::Segment { job, segment, range } => segment.for_each(*job, *range, parts, &mut *on_run),
+    const fn is_full(&self) -> bool {
+        self.bytes.len() >= BYTES || self.runs.len() >= RUNS
+    }
+
+    fn hand_out(&self, room: &mut Vec<UsedPart>, on_run: &mut impl FnMut(&UsedRun<'_>)) {
+        let (mut bytes, mut runs, mut parts) =
+            (self.bytes.as_slice(), self.runs.iter(), self.parts.as_slice());
+        for next in &self.order {
+            match *next {
+                Next::Runs(count) => {
+                    for (run, count) in runs.by_ref().take(count) {
+                        let own;
+                        (own, parts) = parts.split_at_checked(*count).unwrap_or_default();
+                        on_run(&UsedRun { parts: own, ..*run });
+                    }
+                }
+                Next::Segment { job, length, range } => {
+                    let own;
+                    (own, bytes) = bytes.split_at_checked(length).unwrap_or_default();
+                    Piece::Segment { job, bytes: own, range }.hand_out(room, on_run);
+                }
             }
         }
+    }
+
+    fn clear(&mut self) {
+        self.order.clear();
+        self.bytes.clear();
+        self.runs.clear();
+        self.parts.clear();
     }
 }
 
@@ -102,18 +109,25 @@ pub(super) fn read_ahead(
     mut on_run: impl FnMut(&UsedRun<'_>) + Send,
     read: impl FnOnce(&mut dyn FnMut(Piece<'_>)) -> Result<(), LedgerError>,
 ) -> Result<(), LedgerError> {
-    let (sender, receiver) = sync_channel::<Load>(LOADS_AHEAD);
+    let (sender, loads) = sync_channel::<Load>(LOADS_AHEAD);
+    // No more than are underway come back.
+    let (back, done) = channel::<Load>();
     std::thread::scope(|threads| {
         threads.spawn(move || {
-            let mut parts = Vec::new();
-            receiver.into_iter().for_each(|load| load.hand_out(&mut parts, &mut on_run));
+            let mut room = Vec::new();
+            for mut load in loads {
+                load.hand_out(&mut room, &mut on_run);
+                load.clear();
+                _ = back.send(load);
+            }
         });
         let mut load = Load::default();
         let outcome = read(&mut |piece| {
-            load.add(piece);
-            if load.runs >= RUNS {
+            load.add(&piece);
+            if load.is_full() {
+                let next = done.try_recv().unwrap_or_default();
                 // Nobody listens only after a panic, which ends the program.
-                _ = sender.send(std::mem::take(&mut load));
+                _ = sender.send(std::mem::replace(&mut load, next));
             }
         });
         _ = sender.send(load);

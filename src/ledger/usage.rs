@@ -270,7 +270,8 @@ impl<'a> UsageReader<'a> {
             while let Some(row) = found.next()? {
                 let key = Key { job: known.row, first: row.get(0)?, last: row.get(1)? };
                 // One that is damaged is passed over: its rows are there.
-                let Some(segment) = row.get_ref(2)?.as_blob().ok().and_then(|runs| Segment::read(key, runs))
+                let Some(bytes) =
+                    row.get_ref(2)?.as_blob().ok().filter(|bytes| Segment::read(key, bytes).is_some())
                 else {
                     continue;
                 };
@@ -279,7 +280,7 @@ impl<'a> UsageReader<'a> {
                         on_piece(Piece::Run(run));
                     })?;
                 }
-                on_piece(Piece::Segment { job, segment, range: (from, until) });
+                on_piece(Piece::Segment { job, bytes, range: (from, until) });
                 from = key.last.saturating_add(1);
             }
             if from < until {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::lenient::Text;
-use super::raw::deserialize;
+use super::raw::{RawRecord, deserialize};
 use super::record::{CacheRule, record_to_run};
 use super::table::{Found, MAX_TEXT_BYTES, Table, What, bytes, integer};
 use crate::model::{RejectReason, Runs, UnixMs};
@@ -73,7 +73,10 @@ fn read(row: &Row<'_>, rule: CacheRule, now: UnixMs, runs: &mut Runs) -> rusqlit
 }
 
 fn what(json: &[u8], job_id: &[u8], rule: CacheRule, now: UnixMs, runs: &mut Runs) -> What {
-    let Ok((mut raw, _)) = deserialize(json) else { return What::Reject(RejectReason::InvalidJson) };
+    let mut raw = RawRecord::default();
+    if deserialize(json, &mut raw).is_err() {
+        return What::Reject(RejectReason::InvalidJson);
+    }
     if raw.job_id.get().is_none() {
         raw.job_id = Text(Some(String::from_utf8_lossy(job_id)));
     }

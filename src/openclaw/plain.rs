@@ -16,9 +16,9 @@ const DEPTH: usize = 16;
 /// Digits that fit into 63 bits whatever they are.
 const DIGITS: usize = 18;
 
-/// Reads the record that the bytes begin with, and returns it with its length; `None`: it takes more than this.
-pub fn record(bytes: &[u8]) -> Option<(RawRecord<'_>, usize)> {
-    let mut raw = RawRecord::default();
+/// Reads the record that the bytes begin with into `raw`, which is to be empty, and returns its length; `None`: it takes
+/// more than this, and what is in `raw` means nothing.
+pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
     let mut rest = bytes;
     take_byte(&mut rest, b'{')?;
     let mut next = 0;
@@ -54,7 +54,7 @@ pub fn record(bytes: &[u8]) -> Option<(RawRecord<'_>, usize)> {
         }
     }
     let used = bytes.len() - rest.len();
-    (!holds_control(&bytes[..used])).then_some((raw, used))
+    (!holds_control(&bytes[..used])).then_some(used)
 }
 
 fn usage(rest: &mut &[u8]) -> Option<RawUsage> {
@@ -179,6 +179,7 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
     Some(Text(Some(Cow::Borrowed(text))))
 }
 
+#[inline(always)]
 fn number(rest: &mut &[u8]) -> Option<Number> {
     if take_null(rest) {
         return Some(Number::Absent);
@@ -276,12 +277,12 @@ fn skip_text(rest: &mut &[u8]) -> Option<()> {
 fn holds_control(bytes: &[u8]) -> bool {
     const LEAST: u64 = u64::from_le_bytes([0x20; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let (words, rest) = bytes.as_chunks();
     // Taking away borrows from a byte only where the one below it is a control character too.
-    let found = words.iter().fold(0, |found, word| {
-        let word = u64::from_le_bytes(*word);
-        found | (word.wrapping_sub(LEAST) & !word)
-    });
+    let below = |word: &[u8; 8]| u64::from_le_bytes(*word).wrapping_sub(LEAST) & !u64::from_le_bytes(*word);
+    let (words, rest) = bytes.as_chunks();
+    let (fours, others) = words.as_chunks();
+    let found = fours.iter().fold(0, |found, [a, b, c, d]| found | below(a) | below(b) | below(c) | below(d));
+    let found = others.iter().fold(found, |found, word| found | below(word));
     found & HIGH != 0 || rest.iter().any(|byte| *byte < 0x20)
 }
 

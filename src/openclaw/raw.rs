@@ -12,12 +12,17 @@ use serde_json::value::RawValue;
 use super::lenient::{Filled, Number, Text};
 use super::plain;
 
-/// Reads the first JSON value, and returns it with its length in bytes.
-pub fn deserialize(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
-    plain::record(bytes).map_or_else(|| deserialize_any(bytes), Ok)
+/// Reads the first JSON value into `raw`, which is to be empty, and returns its length in bytes.
+pub fn deserialize<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> serde_json::Result<usize> {
+    if let Some(used) = plain::record(bytes, raw) {
+        return Ok(used);
+    }
+    let used;
+    (*raw, used) = deserialize_any(bytes)?;
+    Ok(used)
 }
 
-/// The same, whatever JSON it is.
+/// Returns the first JSON value, whatever it is, and its length in bytes.
 pub(super) fn deserialize_any(bytes: &[u8]) -> serde_json::Result<(RawRecord<'_>, usize)> {
     // Bytes that are no text make a summary unreadable, which nobody asks for, but not the record around it.
     first(bytes).or_else(|_| first(bytes).map(|(Unseen(raw), used)| (raw, used)))

@@ -68,7 +68,8 @@ pub fn is_whole_record(bytes: &[u8], now: UnixMs) -> bool {
 
 /// Hands out what stands first and returns its length.
 fn next_record(bytes: &[u8], now: UnixMs, emit: &mut dyn FnMut(Parsed<'_>)) -> Result<usize, ()> {
-    if let Ok((raw, used)) = deserialize(bytes) {
+    let mut raw = RawRecord::default();
+    if let Ok(used) = deserialize(bytes, &mut raw) {
         emit(record_to_run(&raw, CacheRule::AsWritten, now));
         return Ok(used);
     }
@@ -77,7 +78,8 @@ fn next_record(bytes: &[u8], now: UnixMs, emit: &mut dyn FnMut(Parsed<'_>)) -> R
         return Err(());
     }
     let text = String::from_utf8_lossy(bytes);
-    let (raw, used) = deserialize(text.as_bytes()).map_err(|_| ())?;
+    let mut raw = RawRecord::default();
+    let used = deserialize(text.as_bytes(), &mut raw).map_err(|_| ())?;
     // Offsets in the repaired text are not offsets in the line: take the line as used up when the text was.
     if used != text.len() {
         return Err(());

@@ -10,7 +10,7 @@ use rusqlite::Row;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::lenient::{Number, Text};
-use super::raw::deserialize;
+use super::raw::{RawRecord, deserialize};
 use super::record::{CacheRule, agent_of, record_to_run};
 use super::table::{Found, MAX_TEXT_BYTES, Table, What, bytes, integer};
 use crate::model::{RejectReason, Runs, UnixMs};
@@ -72,9 +72,10 @@ fn read(row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> 
     if json.is_empty() {
         return found(without_record());
     }
-    let Ok((mut raw, _)) = deserialize(json) else {
+    let mut raw = RawRecord::default();
+    if deserialize(json, &mut raw).is_err() {
         return found(if ended { What::Reject(RejectReason::InvalidJson) } else { What::Unfinished });
-    };
+    }
     if raw.kind.get() != Some("cron-run") {
         return found(without_record());
     }

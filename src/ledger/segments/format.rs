@@ -15,7 +15,6 @@
 //!
 //! Invariant: bytes that are not exactly what was written yield nothing, by their hash.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -197,7 +196,7 @@ pub struct Segment<'a> {
     start: i64,
     least: [u64; COLUMNS],
     shapes: Vec<Unpacked>,
-    blocks: Cow<'a, [u8]>,
+    blocks: &'a [u8],
 }
 
 /// A [`Shape`] as its runs have it.
@@ -229,10 +228,16 @@ impl Unpacked {
 impl<'a> Segment<'a> {
     /// Returns the segment that was written under this key; `None` if these are not its bytes.
     pub fn read(key: Key, bytes: &'a [u8]) -> Option<Self> {
+        let hash = bytes.get(1..).and_then(<[u8]>::first_chunk).map(|hash| u64::from_le_bytes(*hash))?;
+        (hash == xxh3_64_with_seed(bytes.get(HASHED..)?, key.seed())).then(|| Self::trusted(bytes))?
+    }
+
+    /// Returns the segment in bytes that were [read](Self::read) before.
+    pub fn trusted(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
         let number =
             |at: usize| head.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |b| u64::from_le_bytes(*b));
-        if head[0] != FORMAT || number(1) != xxh3_64_with_seed(bytes.get(HASHED..)?, key.seed()) {
+        if head[0] != FORMAT {
             return None;
         }
         let count = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
@@ -244,7 +249,7 @@ impl<'a> Segment<'a> {
         let start = std::mem::take(&mut least[SHAPE]).cast_signed();
         let (shapes, blocks) = rest.split_at_checked(shapes * SHAPE_BYTES)?;
         let shapes = shapes.as_chunks().0.iter().map(Unpacked::of).collect();
-        let segment = Self { entries, start, least, shapes, blocks: Cow::Borrowed(blocks) };
+        let segment = Self { entries, start, least, shapes, blocks };
         segment.is_whole().then_some(segment)
     }
 
@@ -254,21 +259,10 @@ impl<'a> Segment<'a> {
         count.map_or(0, |count| i64::from(u16::from_le_bytes(*count)))
     }
 
-    /// Returns the same with bytes of its own.
-    pub fn into_owned(self) -> Segment<'static> {
-        let Self { entries, start, least, shapes, blocks } = self;
-        Segment { entries, start, least, shapes, blocks: Cow::Owned(blocks.into_owned()) }
-    }
-
-    /// Returns how many entries it has: about as many as runs.
-    pub const fn entries(&self) -> usize {
-        self.entries
-    }
-
     /// Returns whether all blocks are there.
     fn is_whole(&self) -> bool {
         let columns = self.entries.div_ceil(BLOCK) * COLUMNS;
-        let mut rest = Some(self.blocks.as_ref());
+        let mut rest = Some(self.blocks);
         for _ in 0..columns {
             rest = rest.and_then(|rest| {
                 let (width, rest) = rest.split_first()?;
@@ -299,7 +293,7 @@ impl<'a> Segment<'a> {
     ) {
         let (mut at, mut duration, mut late, mut own) = (self.start, 0, 0, None);
         let mut columns = [[0; BLOCK]; COLUMNS];
-        let mut blocks = self.blocks.as_ref();
+        let mut blocks = self.blocks;
         let mut hand_out = |own: &Unpacked, at: i64, (duration, late): (u64, i64), parts: &[UsedPart]| {
             if at < from || at >= until {
                 return;
