@@ -5,17 +5,19 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use openclaw_usage::backup;
 use openclaw_usage::bundle::{self, BundleError};
 use openclaw_usage::check::{self, Surroundings};
-use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, ListFormat};
+use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, LedgerArgs, LedgerCommand, ListFormat};
 use openclaw_usage::clock::Clock;
 use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides, Source,
 };
 use openclaw_usage::demo::command::{self as demo, DemoError};
 use openclaw_usage::report::command::{self as reporting, CommandError};
-use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
+use openclaw_usage::serve::{self, HealthError, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
@@ -53,6 +55,10 @@ enum Failure {
     Report(#[from] CommandError),
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Backup(#[from] backup::CommandError),
+    #[error(transparent)]
+    Health(#[from] HealthError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -73,6 +79,8 @@ impl Failure {
             | Self::Demo(_)
             | Self::Report(_)
             | Self::Bundle(_)
+            | Self::Backup(_)
+            | Self::Health(_)
             | Self::Runtime(_)
             | Self::Output(_)
             | Self::Page(..) => 1,
@@ -143,6 +151,14 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             bundle::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Ledger(args) => keep_ledger(args, &clock),
+        Command::Health(args) => {
+            let page = if args.ready { "/readyz" } else { "/healthz" };
+            let within = Duration::from_millis(args.timeout_ms);
+            let source = Source { flags: args.into(), env: Environment::collect(std::env::vars_os())? };
+            let said = runtime.block_on(serve::ask_health(source.listen()?, page, within))?;
+            print(format!("{said}\n").as_bytes())
+        }
         Command::Prices(args) => {
             let format = args.format;
             let config = load(&args.into())?;
@@ -162,6 +178,24 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn keep_ledger(args: LedgerArgs, clock: &Clock) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    match args.command {
+        LedgerCommand::Backup(args) => {
+            backup::back_up(&args, &load(&args.which.clone().into())?, &mut out)?;
+        }
+        LedgerCommand::Restore(args) => {
+            backup::restore(&args, &load(&args.which.clone().into())?, clock.now(), &mut out)?;
+        }
+        LedgerCommand::Verify(args) => {
+            if !backup::verify(&args, &load(&args.which.clone().into())?, &mut out)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes to standard output; a reader that went away is no error.

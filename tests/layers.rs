@@ -15,6 +15,7 @@ const MAX_LINES: usize = 500;
 type Rule = (&'static str, &'static [&'static str], &'static str);
 
 const EVERYTHING: &[&str] = &[
+    "backup",
     "bundle",
     "check",
     "cli",
@@ -33,7 +34,7 @@ const EVERYTHING: &[&str] = &[
     "telemetry",
 ];
 
-const RULES: [Rule; 24] = [
+const RULES: [Rule; 25] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -60,6 +61,7 @@ const RULES: [Rule; 24] = [
     ),
     ("cli", &["config"], "the command line yields settings and nothing else"),
     ("clock", &["model"], "the clock only tells the time"),
+    ("backup", &["cli", "config", "ledger", "model"], "the commands ask the ledger and say what it answers"),
     ("bundle", &["cli"], "rules are made of the repository's own files and a few flags"),
     (
         "bundle/tests",

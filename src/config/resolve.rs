@@ -1,5 +1,6 @@
 //! All layers to one [`Config`], in one step.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::env::Signal;
@@ -12,6 +13,9 @@ use super::{
     Config, ConfigError, EndpointConfig, Environment, EventsConfig, Explained, GatewayLog, LedgerConfig,
     LogConfig, LogFormat, LogLevel, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous, WatchMode,
 };
+
+/// Where is listened if nobody says.
+pub(super) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// The values of the command line's flags; `None` where a flag was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    fn get(&self, key: &str) -> Option<Raw> {
+    pub(super) fn get(&self, key: &str) -> Option<Raw> {
         let (value, flag) = match key {
             "state_dir" => (&self.state_dir, "--state-dir"),
             "profile" => (&self.profile, "--profile"),
@@ -87,7 +91,7 @@ pub fn resolve(inputs: &Inputs, read: ReadFile<'_>) -> Result<Config, ConfigErro
     };
     let state_dir = resolver.state_dir()?;
     let gateway = resolver.optional::<Name>("gateway", "the ledger's, else openclaw")?.map(|name| name.0);
-    let listen = resolver.value("listen", ([127, 0, 0, 1], 9464).into())?;
+    let listen = resolver.value("listen", DEFAULT_LISTEN)?;
     let watch = resolver.value("watch", WatchMode::Auto)?;
     let poll_interval_ms = resolver.value("poll_interval", Millis::<50, 3_600_000>(1_000))?.0;
     let max_jobs = resolver.value("max_jobs", MaxJobs(500))?.0;

@@ -15,6 +15,8 @@
 //! committed. Deliberately absent: where records come from and where totals go.
 
 mod apply;
+mod audit;
+mod backup;
 mod book;
 mod calls;
 mod endpoints;
@@ -30,6 +32,7 @@ mod outbox;
 mod positions;
 mod pricing;
 mod read;
+mod restore;
 mod rows;
 mod schema;
 mod segments;
@@ -48,6 +51,8 @@ use rusqlite::Connection;
 use crate::model::UnixMs;
 
 pub use apply::Applied;
+pub use audit::Check;
+pub use backup::{BackupError, back_up};
 pub use growth::{Counted, Growth};
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
@@ -55,6 +60,7 @@ pub use open::{DEFAULT_GATEWAY, OpenOptions, Opened, Origin, set_aside};
 pub use outbox::{Describe, OutboxSettings};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
+pub use restore::{Continuation, RestoreOptions, Restored, restore};
 pub use totals::{
     CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS,
     Series, SeriesKind, SharedTotals, SourceFacts, Totals,
