@@ -15,6 +15,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
@@ -24,6 +25,9 @@ use super::open::{beside, check, lock_file, make_directory, refuse_other_files};
 use super::store::{meta, pack_buckets, series, set_meta};
 use super::{LedgerError, LedgerReader, Summary, schema};
 use crate::model::UnixMs;
+
+/// How long is waited for whoever reads the ledger that is to be replaced.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// How exported counters go on after a backup was brought back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +132,15 @@ fn is_readable(path: &Path) -> Result<bool, LedgerError> {
         Err(error @ (LedgerError::Newer { .. } | LedgerError::Foreign { .. })) => return Err(error),
         Err(_) => return Ok(false),
     }
-    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    Ok(emptied == Ok(0))
+    let emptied = connection.busy_timeout(BUSY).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+    });
+    match emptied {
+        Ok(0) => Ok(true),
+        // Somebody reads it. That it cannot be emptied now does not make it unreadable.
+        Ok(_) => Err(LedgerError::InUse { path: path.to_path_buf() }),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Decides how counters go on, and brings that about.
