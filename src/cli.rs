@@ -6,6 +6,7 @@
 mod bundle;
 mod demo;
 mod export;
+mod ledger;
 mod manual;
 mod relay;
 mod report;
@@ -20,6 +21,7 @@ use crate::config::{LogFormat, LogLevel, Overrides, WatchMode};
 pub use bundle::BundleArgs;
 pub use demo::{DemoArgs, DemoGeneration, DemoIncident};
 pub use export::{EXPORT_FORMAT, ExportArgs};
+pub use ledger::{BackupArgs, HealthArgs, LedgerArgs, LedgerCommand, RestoreArgs, VerifyArgs};
 pub use manual::{CompletionsArgs, ManArgs, completions, man_pages};
 pub use relay::{RelayArgs, RelayCommand};
 pub use report::{BY, CompatArgs, FORMAT, ReportArgs, SORT};
@@ -68,6 +70,12 @@ pub enum Command {
     /// Write rules, alerts, runbooks and dashboards for Prometheus, Grafana or Kubernetes
     #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
+    /// Back up, verify or restore the ledger
+    #[command(after_help = ledger::EXAMPLES)]
+    Ledger(LedgerArgs),
+    /// Ask the `serve` of this machine whether it is well, for a container's HEALTHCHECK
+    #[command(after_help = ledger::HEALTH_EXAMPLES)]
+    Health(HealthArgs),
     /// Test relays, list the messages that were given up, and have them sent again
     #[command(after_help = relay::EXAMPLES)]
     Relay(RelayArgs),
@@ -342,6 +350,11 @@ mod tests {
             ("demo --generation 2026.9.6", 64),
             ("demo --listen nowhere", 64),
             ("bundle --help", 0),
+            ("ledger", 64),
+            ("ledger backup", 64),
+            ("ledger restore", 64),
+            ("ledger restore --help", 0),
+            ("health --timeout-ms 0", 64),
             ("bundle", 64),
             ("bundle --out", 64),
             ("demo --incident fire", 64),

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the map of the modules and the way of one run record.
 
+pub mod backup;
 pub mod bundle;
 pub mod check;
 pub mod cli;

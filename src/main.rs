@@ -5,10 +5,12 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use openclaw_usage::backup;
 use openclaw_usage::bundle::{self, BundleError};
 use openclaw_usage::check::{self, Surroundings};
-use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, ListFormat};
+use openclaw_usage::cli::{self, Cli, Command, EXIT_USAGE, LedgerArgs, LedgerCommand, ListFormat};
 use openclaw_usage::clock::Clock;
 use openclaw_usage::config::{
     self, Config, ConfigError, Environment, LogConfig, LogFormat, LogLevel, Overrides, Source,
@@ -16,7 +18,7 @@ use openclaw_usage::config::{
 use openclaw_usage::demo::command::{self as demo, DemoError};
 use openclaw_usage::relay::command::{self as relaying, RelayCommandError};
 use openclaw_usage::report::command::{self as reporting, CommandError};
-use openclaw_usage::serve::{self, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
+use openclaw_usage::serve::{self, HealthError, OwnTelemetry, OwnTelemetryError, Reloading, ServeError};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
@@ -56,6 +58,10 @@ enum Failure {
     Bundle(#[from] BundleError),
     #[error(transparent)]
     Relay(#[from] RelayCommandError),
+    #[error(transparent)]
+    Backup(#[from] backup::CommandError),
+    #[error(transparent)]
+    Health(#[from] HealthError),
     #[error("cannot start the asynchronous runtime: {0}; raise the limits of threads and file descriptors")]
     Runtime(std::io::Error),
     #[error("cannot write to standard output: {0}; check where it leads")]
@@ -78,6 +84,8 @@ impl Failure {
             | Self::Report(_)
             | Self::Bundle(_)
             | Self::Relay(_)
+            | Self::Backup(_)
+            | Self::Health(_)
             | Self::Runtime(_)
             | Self::Output(_)
             | Self::Page(..) => 1,
@@ -154,6 +162,14 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             runtime.block_on(relaying::run(&args.command, &config, &clock, out))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Ledger(args) => keep_ledger(args, &clock),
+        Command::Health(args) => {
+            let page = if args.ready { "/readyz" } else { "/healthz" };
+            let within = Duration::from_millis(args.timeout_ms);
+            let source = Source { flags: args.into(), env: Environment::collect(std::env::vars_os())? };
+            let said = runtime.block_on(serve::ask_health(source.listen()?, page, within))?;
+            print(format!("{said}\n").as_bytes())
+        }
         Command::Prices(args) => {
             let format = args.format;
             let config = load(&args.into())?;
@@ -173,6 +189,24 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn keep_ledger(args: LedgerArgs, clock: &Clock) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    match args.command {
+        LedgerCommand::Backup(args) => {
+            backup::back_up(&args, &load(&args.which.clone().into())?, &mut out)?;
+        }
+        LedgerCommand::Restore(args) => {
+            backup::restore(&args, &load(&args.which.clone().into())?, clock.now(), &mut out)?;
+        }
+        LedgerCommand::Verify(args) => {
+            if !backup::verify(&args, &load(&args.which.clone().into())?, &mut out)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes to standard output; a reader that went away is no error.

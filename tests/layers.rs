@@ -15,6 +15,7 @@ const MAX_LINES: usize = 500;
 type Rule = (&'static str, &'static [&'static str], &'static str);
 
 const EVERYTHING: &[&str] = &[
+    "backup",
     "bundle",
     "check",
     "cli",
@@ -34,7 +35,7 @@ const EVERYTHING: &[&str] = &[
     "telemetry",
 ];
 
-const RULES: [Rule; 27] = [
+const RULES: [Rule; 28] = [
     ("model", &[], "the words of the project know nothing of who uses them"),
     ("tail", &["model"], "files of lines are read without knowing what a line means"),
     (
@@ -68,6 +69,7 @@ const RULES: [Rule; 27] = [
     ("relay/command", EVERYTHING, "the command reads the ledger and the clock"),
     ("cli", &["config"], "the command line yields settings and nothing else"),
     ("clock", &["model"], "the clock only tells the time"),
+    ("backup", &["cli", "config", "ledger", "model"], "the commands ask the ledger and say what it answers"),
     ("bundle", &["cli"], "rules are made of the repository's own files and a few flags"),
     (
         "bundle/tests",

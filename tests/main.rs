@@ -13,6 +13,7 @@
 //! | `databases` | a gateway's database, through the real process: read-only, damaged, hostile, busy |
 //! | `hardship` | what goes wrong while it runs: the ledger, the disk, the directories |
 //! | `reload` | another configuration while it runs: every way to change it, bad ones, under load; nothing is lost |
+//! | `keep` | a ledger backed up while it is written to, verified and brought back; `health` of a running daemon |
 //! | `stop` | SIGTERM at the worst moments: a clean end in time, and the last totals where they can be brought |
 //! | `hostile` | transcripts that nobody should have written are refused, and all else is counted |
 //! | `prices` | prices of recorded gateways give what their provider billed |
@@ -73,6 +74,8 @@ mod image;
 #[cfg(feature = "e2e")]
 #[cfg(test)]
 mod incidents;
+#[cfg(test)]
+mod keep;
 #[cfg(test)]
 mod layers;
 #[cfg(feature = "e2e")]

@@ -50,7 +50,8 @@ pub fn completions(shell: Shell) -> Vec<u8> {
     String::from_utf8_lossy(&script).replace(&wrong, &name.replace('-', "__")).into_bytes()
 }
 
-/// Returns the manual pages with the names of their files: the program's own first, then one of each command.
+/// Returns the manual pages with the names of their files: the program's own first, then one of each command, and of what a command
+/// is divided into.
 ///
 /// # Errors
 /// None that is known of: writing to memory does not fail.
@@ -60,7 +61,11 @@ pub fn man_pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let name = program.get_name().to_owned();
     let mut pages = vec![page(&name, program.clone())?];
     for command in program.get_subcommands() {
-        pages.push(page(&format!("{name}-{}", command.get_name()), command.clone())?);
+        let name = format!("{name}-{}", command.get_name());
+        pages.push(page(&name, command.clone())?);
+        for inner in command.get_subcommands() {
+            pages.push(page(&format!("{name}-{}", inner.get_name()), inner.clone())?);
+        }
     }
     Ok(pages)
 }
@@ -85,11 +90,18 @@ mod tests {
         let pages = man_pages().unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         let program = Cli::command();
-        let commands =
-            program.get_subcommands().map(|command| format!("openclaw-usage-{}.1", command.get_name()));
-        let expected: Vec<String> = std::iter::once("openclaw-usage.1".to_owned()).chain(commands).collect();
+        let mut commands = Vec::new();
+        for command in program.get_subcommands() {
+            let name = format!("openclaw-usage-{}", command.get_name());
+            commands.push((format!("{name}.1"), command));
+            let inner = command.get_subcommands();
+            commands.extend(inner.map(|inner| (format!("{name}-{}.1", inner.get_name()), inner)));
+        }
+        let expected: Vec<&str> = std::iter::once("openclaw-usage.1")
+            .chain(commands.iter().map(|(name, _)| name.as_str()))
+            .collect();
         assert_eq!(names, expected);
-        for (command, (name, page)) in program.get_subcommands().zip(&pages[1..]) {
+        for ((_, command), (name, page)) in commands.iter().zip(&pages[1..]) {
             let page = String::from_utf8(page.clone()).unwrap().replace('\\', "");
             for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
                 assert!(page.contains(&format!("--{flag}")), "{name}: --{flag}");

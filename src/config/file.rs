@@ -67,10 +67,7 @@ impl FileLayer {
     /// Reads the text of the file; `path` is for origins only.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let reader = Reader { path, text };
-        let root = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-            origin: reader.origin_at(error.span().map_or(0, |span| span.start)),
-            message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
-        })?;
+        let root = reader.root()?;
         let mut layer = Self::default();
         for (key, value) in root.get_ref() {
             let name = key.get_ref().as_ref();
@@ -114,6 +111,15 @@ impl FileLayer {
     }
 }
 
+/// Returns what the file says of `listen`, whatever else it says.
+pub(super) fn listen(path: &Path, text: &str) -> Result<Option<Raw>, ConfigError> {
+    const KEY: &str = "listen";
+    let reader = Reader { path, text };
+    let root = reader.root()?;
+    let found = root.get_ref().iter().find(|(key, _)| key.get_ref() == KEY);
+    found.map(|(key, value)| reader.text_of(KEY, key, value)).transpose()
+}
+
 /// Returns the candidate that was probably meant, if one is near.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
@@ -132,7 +138,14 @@ pub(super) struct Reader<'a> {
     text: &'a str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn root(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
+            origin: self.origin_at(error.span().map_or(0, |span| span.start)),
+            message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
+        })
+    }
+
     pub(super) fn origin_at(&self, offset: usize) -> Origin {
         let before = self.text.as_bytes().iter().take(offset);
         let line = before.filter(|byte| **byte == b'\n').count() + 1;

@@ -1,6 +1,6 @@
 //! All layers to one [`Config`], in one step.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::env::Signal;
@@ -15,6 +15,9 @@ use super::{
     LogConfig, LogFormat, LogLevel, NOWHERE, Origin, OwnTelemetryConfig, ResourceConfig, Synchronous,
     WatchMode,
 };
+
+/// Where is listened if nobody says.
+pub(super) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// The values of the command line's flags; `None` where a flag was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    fn get(&self, key: &str) -> Option<Raw> {
+    pub(super) fn get(&self, key: &str) -> Option<Raw> {
         let (value, flag) = match key {
             "state_dir" => (&self.state_dir, "--state-dir"),
             "profile" => (&self.profile, "--profile"),
@@ -352,12 +355,11 @@ impl Resolver<'_> {
 
     /// In a container 127.0.0.1 is nobody but the container itself.
     fn listen(&mut self) -> Result<SocketAddr, ConfigError> {
-        const PORT: u16 = 9464;
         if self.inputs.env.in_container() {
             let why = Origin::DefaultFrom("OPENCLAW_USAGE_CONTAINER");
-            return self.value_or("listen", (Ipv4Addr::UNSPECIFIED, PORT).into(), why);
+            return self.value_or("listen", (Ipv4Addr::UNSPECIFIED, DEFAULT_LISTEN.port()).into(), why);
         }
-        self.value("listen", (Ipv4Addr::LOCALHOST, PORT).into())
+        self.value("listen", DEFAULT_LISTEN)
     }
 
     fn log(&mut self) -> Result<LogConfig, ConfigError> {

@@ -50,6 +50,8 @@ pub struct Book {
     pub folded_before: Option<UnixMs>,
     /// Runs recorded before this time are held but not exported: a lost ledger was rebuilt then.
     pub count_from: Option<UnixMs>,
+    /// What was recorded before this time was told of as events before a backup was brought back.
+    pub told_from: Option<UnixMs>,
     /// The runs, in a ledger for the occasion, which has jobs and labels here alone too; `None`: all are in the database.
     pub runs: Option<Runs>,
     /// A transaction failed: memory and database may differ until the next load.

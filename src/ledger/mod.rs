@@ -16,6 +16,8 @@
 
 mod ahead;
 mod apply;
+mod audit;
+mod backup;
 mod book;
 mod calls;
 mod commit;
@@ -34,6 +36,7 @@ mod positions;
 mod pricing;
 mod read;
 mod relays;
+mod restore;
 mod rows;
 mod schema;
 mod segments;
@@ -53,6 +56,8 @@ use rusqlite::Connection;
 use crate::model::UnixMs;
 
 pub use apply::Applied;
+pub use audit::Check;
+pub use backup::{BackupError, back_up};
 pub use growth::{Counted, Growth};
 pub use labels::{JobLabel, Labels};
 pub use merge::Outcome;
@@ -61,6 +66,7 @@ pub use outbox::{Describe, OutboxSettings};
 pub use pricing::{Pricing, Spent};
 pub use read::{LedgerReader, Summary, UsedModel};
 pub use relays::{RelayRule, Wants};
+pub use restore::{Continuation, RestoreOptions, Restored, restore};
 pub use totals::{
     CONTEXT_BOUNDS, ContextKind, Counters, DURATION_BOUNDS_MS, Histogram, JobFacts, RUN_TOKENS_BOUNDS,
     Series, SeriesKind, SharedTotals, SourceFacts, Totals,

@@ -222,13 +222,13 @@ fn settle_gateway(connection: &Connection, path: &Path, options: &OpenOptions) -
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), LedgerError> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
     DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| not_writable(path, &error))
 }
 
 /// Takes the lock. Returns it with whether a ledger was in use here before.
-fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
+pub(super) fn lock_file(path: &Path) -> Result<(File, bool), LedgerError> {
     let mut file = FileOptions::new()
         .create(true)
         .truncate(false)

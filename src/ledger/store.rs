@@ -113,6 +113,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<(Book, Totals)> {
         counters: counters(connection)?,
         folded_before: meta(connection, "folded_before_ms")?.map(UnixMs),
         count_from: meta(connection, "count_from_ms")?.map(UnixMs),
+        told_from: meta(connection, "told_from_ms")?.map(UnixMs),
         runs: None,
         stale: false,
         jobs,
@@ -236,12 +237,7 @@ pub fn save_labels(connection: &Connection, at: usize, labels: &Labels) -> rusql
 }
 
 pub fn series(connection: &Connection) -> rusqlite::Result<Vec<Series>> {
-    let mut histograms: HashMap<i64, Box<Histogram>> = HashMap::new();
-    let mut statement = connection.prepare("SELECT seq, buckets FROM histogram")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        histograms.insert(row.get(0)?, Box::new(unpack_buckets(&row.get::<_, Vec<u8>>(1)?)));
-    }
+    let mut histograms = histograms(connection, "main")?;
     let mut statement = connection.prepare(
         "SELECT seq, labels, kind, start_ms, live, changed_ms, true_total, exported_total FROM series ORDER BY seq",
     )?;
@@ -261,6 +257,14 @@ pub fn series(connection: &Connection) -> rusqlite::Result<Vec<Series>> {
             histogram: histograms.remove(&seq),
         })
     })?;
+    rows.collect()
+}
+
+/// Returns the buckets in an attached database, by the number of their series.
+pub fn histograms(connection: &Connection, database: &str) -> rusqlite::Result<HashMap<i64, Box<Histogram>>> {
+    let mut statement = connection.prepare(&format!("SELECT seq, buckets FROM {database}.histogram"))?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, Box::new(unpack_buckets(&row.get::<_, Vec<u8>>(1)?)))))?;
     rows.collect()
 }
 
@@ -288,7 +292,8 @@ pub fn save_series(connection: &Connection, series: &Series) -> rusqlite::Result
     Ok(())
 }
 
-fn pack_buckets(histogram: &Histogram) -> Vec<u8> {
+/// Returns buckets as they are stored.
+pub fn pack_buckets(histogram: &Histogram) -> Vec<u8> {
     let pairs = histogram.truth.iter().zip(&histogram.exported);
     pairs.flat_map(|(truth, exported)| [truth.to_le_bytes(), exported.to_le_bytes()]).flatten().collect()
 }

@@ -6,7 +6,7 @@
 //! it. Source: notices of 2026.2.17 and 2026.9.6 as they were received.
 
 use super::jobs::definition;
-use super::raw::deserialize;
+use super::raw::{RawRecord, deserialize};
 use super::record::{CacheRule, record_to_run, trim};
 use crate::model::{Delivery, JobDefinition, Notice, RejectReason, UnixMs};
 
@@ -16,7 +16,8 @@ use crate::model::{Delivery, JobDefinition, Notice, RejectReason, UnixMs};
 /// It is no JSON, not of a finished run, or impossible.
 pub fn read_notice(body: &[u8], now: UnixMs) -> Result<Notice, RejectReason> {
     let body = trim(body);
-    let (raw, used) = deserialize(body).map_err(|_| RejectReason::InvalidJson)?;
+    let mut raw = RawRecord::default();
+    let used = deserialize(body, &mut raw).map_err(|_| RejectReason::InvalidJson)?;
     if used != body.len() || body.is_empty() {
         return Err(RejectReason::InvalidJson);
     }

@@ -9,6 +9,7 @@ mod core;
 mod daemon;
 mod exporters;
 mod files;
+mod health;
 mod http;
 mod logging;
 mod notices;
@@ -28,6 +29,7 @@ pub use collector::{
 };
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use files::load as load_config;
+pub use health::{HealthError, ask as ask_health};
 pub use logging::{Logging, init as init_logging};
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
 pub use relay::{Relays, request_path};

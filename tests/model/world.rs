@@ -180,8 +180,11 @@ impl World {
         self.go(&Op::DirectoryReturns)?;
         self.change_database(&Database::Start);
         self.sweep()?;
-        let summary = LedgerReader::open(self.ledger().path()).and_then(|reader| reader.summary());
-        let summary = summary.map_err(|error| error.to_string())?;
+        let reader = LedgerReader::open(self.ledger().path()).map_err(|error| error.to_string())?;
+        let summary = reader.summary().map_err(|error| error.to_string())?;
+        let checks = reader.audit().map_err(|error| error.to_string())?;
+        let wrong: Vec<_> = checks.into_iter().filter(|check| check.problem.is_some()).collect();
+        equal("what is wrong with the ledger", &wrong, &Vec::new())?;
         let expected = self.truth.sums(|_| String::new());
         let sum = |what: &str| expected.get(&(String::new(), what.to_owned())).copied().unwrap_or(0);
         let tokens = TokenKind::ALL.map(|kind| sum(&format!("tokens {}", kind.as_str())));

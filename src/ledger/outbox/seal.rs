@@ -131,10 +131,10 @@ fn describe(
 
 impl Book {
     /// Returns whether what happened then is told of: not what is older than events are kept, nor what a ledger that
-    /// was lost has told of already.
+    /// was lost or replaced has told of already.
     pub(in super::super) fn is_told(&self, at: UnixMs, now: UnixMs) -> bool {
         self.settings.event_age_ms.is_some_and(|age| now.since(at) <= age)
-            && self.count_from.is_none_or(|from| at >= from)
+            && self.count_from.max(self.told_from).is_none_or(|from| at >= from)
     }
 }
 

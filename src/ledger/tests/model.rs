@@ -226,6 +226,9 @@ fn any_sequence_counts_what_a_recomputation_counts() {
                     (all, expected.runs.values().sum()),
                     "seed {seed}, step {step}"
                 );
+                let checks = LedgerReader::open(&bench.path()).unwrap().audit().unwrap();
+                let wrong: Vec<_> = checks.iter().filter(|check| check.problem.is_some()).collect();
+                assert!(wrong.is_empty(), "seed {seed}, step {step}: {wrong:?}");
             }
         }
         folded += usize::from(model.folded_before.is_some());
