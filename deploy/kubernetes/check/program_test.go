@@ -91,14 +91,11 @@ func start(t *testing.T, objects []Object, change func(args []string) []string) 
 	return command.ProcessState.ExitCode(), string(output), sent
 }
 
-// later are renderings whose flags this program does not have.
-const later = "webhook"
-
 func same(args []string) []string { return args }
 
 func TestProgramTakesWhatItIsGiven(t *testing.T) {
 	for name, objects := range all(t) {
-		if name == "monitoring" || strings.Contains(name, later) {
+		if name == "monitoring" {
 			continue
 		}
 		status, said, sent := start(t, objects, same)
@@ -118,6 +115,9 @@ func TestProgramTakesWhatItIsGiven(t *testing.T) {
 		}
 		// What the probes, the Service and the volumes rely on.
 		if found["listen"] != "0.0.0.0:9464" || !strings.HasSuffix(found["ledger.path"], "/var/lib/openclaw-usage/ledger.sqlite") || found["gateway"] != "openclaw" {
+			t.Errorf("%s: %v", name, found)
+		}
+		if webhook := strings.Contains(name, "webhook"); webhook && found["webhook.listen"] != "0.0.0.0:9465" {
 			t.Errorf("%s: %v", name, found)
 		}
 		if pushes := name == "overlays/push" || name == "reference" || name == "as the page tells"; pushes != (sent >= 2) {
