@@ -23,7 +23,7 @@ help:
 	@echo 'make test     every test, also those against real servers (needs Go and Python 3; the servers are built once, some minutes)'
 	@echo 'make lint     formatting, clippy, documentation, licences and sources of dependencies'
 	@echo 'make bench    the figures of docs/performance.md, measured on this machine'
-	@echo 'make release-check  two builds are equal, both architectures, the whole Dockerfile, the package (needs root and half an hour)'
+	@echo 'make release-check  two builds are equal, both architectures, the whole Dockerfile, the package, manifests-check (needs root and half an hour)'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make manifests-check   deploy/kubernetes, judged by a real API server, which is built once (six minutes of a processor)'
 	@echo 'make gateways-check GATEWAYS=…   config-manager against real gateways: folders of installed npm packages openclaw'
@@ -117,7 +117,7 @@ image-check: static servers
 	deploy/image/check.sh $(static)/openclaw-usage
 
 # Once for each release: its head says what.
-release-check: servers
+release-check: servers manifests-check
 	deploy/release-check.sh
 
 # Against any running Grafana that has the dashboards; a token goes into GRAFANA_TOKEN.
