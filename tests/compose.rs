@@ -1,5 +1,6 @@
 //! What `docker compose up` starts in `deploy/compose`, started on loopback from the same command lines and configurations: the
-//! simulated gateway arrives in Prometheus and Loki, whose rules are loaded. Grafana is not run (docs/dashboards.md).
+//! simulated gateway arrives in Prometheus and Loki, whose rules are loaded, and the dashboards' queries are answered. Grafana is not run
+//! (docs/dashboards.md).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,8 +9,29 @@ use std::process::Command;
 use crate::common::daemon::{PROGRAM, Sandbox};
 use crate::common::real_time::{now_ms, until};
 use crate::common::servers::{Loki, Prometheus, Version};
+use crate::dashboards::ask::{Filling, Query, chosen, dashboards, word};
+use crate::dashboards::served::{ask, values};
 use crate::deploy::{commands, read};
 
+/// What the simulated gateway has not: first what OpenClaw's own plugin sends, then what does not befall it within seconds.
+const ABSENT: [&str; 16] = [
+    "Context window utilisation",
+    "Message throughput",
+    "Queue depth",
+    "Processing latency",
+    "Active sessions",
+    "Session states",
+    "Webhook delivery status (events)",
+    "Webhook outcomes",
+    "Reasons",
+    "Jobs by cost / wasted",
+    "Budgets",
+    "Tokens without a price",
+    "Rejects",
+    "Gaps",
+    "Failed pushes",
+    "annotation",
+];
 const COMPOSE: &str = "deploy/compose/compose.yaml";
 
 #[test]
@@ -47,7 +69,28 @@ fn the_simulated_gateway_arrives() {
         let runs = loki.lines(r#"{service_name="openclaw-usage"} | event_name="openclaw.cron.run""#);
         (!runs.is_empty()).then_some(())
     });
+    until("an answer to every query of dashboards that the simulated gateway can have one for", || {
+        let missing = |place: &String| !ABSENT.iter().any(|part| place.contains(&format!(" / {part}")));
+        let empty: Vec<String> = unanswered(&prometheus, &loki).into_iter().filter(missing).collect();
+        empty.is_empty().then_some(())
+    });
     assert!(process.terminate().success());
+}
+
+/// Queries of dashboards that have no answer.
+fn unanswered(prometheus: &Prometheus, loki: &Loki) -> Vec<String> {
+    let mut empty = Vec::new();
+    for dashboard in dashboards() {
+        let mut filling = Filling::default();
+        for variable in dashboard.variables() {
+            if let Some(values) = values(variable, &filling, prometheus).filter(|values| !values.is_empty()) {
+                filling.set(word(&variable["name"]), chosen(variable, &values));
+            }
+        }
+        let unanswered = |query: &Query| ask(query, &filling, prometheus, loki) == 0;
+        empty.extend(dashboard.queries().into_iter().filter(unanswered).map(|query| query.place));
+    }
+    empty
 }
 
 /// Without those that name places in the container.

@@ -9,11 +9,11 @@
 //!
 //! Deliberately absent: drawing. No Grafana is run here.
 
-mod ask;
+pub mod ask;
 #[cfg(feature = "e2e")]
 mod feed;
 #[cfg(feature = "e2e")]
 mod judges;
 mod names;
 #[cfg(feature = "e2e")]
-mod served;
+pub mod served;

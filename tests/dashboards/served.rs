@@ -109,7 +109,7 @@ fn ask_everything(world: &World) -> BTreeMap<String, Vec<usize>> {
 }
 
 /// The values of a variable: those of a label, or those that it was given.
-fn values(variable: &Value, filling: &Filling, server: &Prometheus) -> Option<Vec<String>> {
+pub fn values(variable: &Value, filling: &Filling, server: &Prometheus) -> Option<Vec<String>> {
     if variable["type"] == "custom" {
         return Some(list(&variable["options"]).map(|option| word(&option["value"]).to_owned()).collect());
     }
@@ -124,7 +124,7 @@ fn values(variable: &Value, filling: &Filling, server: &Prometheus) -> Option<Ve
     Some(found.into_iter().filter_map(|(mut labels, _)| labels.remove(label)).collect())
 }
 
-fn ask(query: &Query, filling: &Filling, server: &Prometheus, loki: &Loki) -> usize {
+pub fn ask(query: &Query, filling: &Filling, server: &Prometheus, loki: &Loki) -> usize {
     let expr = filling.fill_over(&query.expr, query.interval_ms, query.range_ms);
     // Whole intervals, as Grafana asks; here up to the end of the running one.
     let end = now_ms().next_multiple_of(query.interval_ms);
