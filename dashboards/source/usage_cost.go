@@ -85,7 +85,7 @@ func whichJob(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	return builder.WithRow(row("Which job")).WithPanel(table.Height(13).
 		SortBy([]cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName("Cost").Desc(true)}).
 		WithTarget(rows("cost", perJob(cost))).
-		WithTarget(rows("change", perJob(cost)+" - "+before(perJob(cost)))).
+		WithTarget(rows("change", perJob(cost)+" - ("+before(perJob(cost))+" or 0 * "+sum("last_over_time("+cost+"[1d])", name, id)+")")).
 		WithTarget(rows("runs", perJob(runs))).
 		WithTarget(rows("failed", "1 - "+perJob(goodRuns)+" / "+perJob(runs))).
 		WithTarget(rows("per_run", perJob(cost)+" / "+perJob(runs))).
