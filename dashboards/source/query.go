@@ -56,7 +56,7 @@ func sum(expression string, by ...string) string {
 	return fmt.Sprintf("sum by (%s) (%s)", list, expression)
 }
 
-// titled adds the label title: the job's name, or its id where the scheduler does not know it (any more).
+// titled adds the label title: the job's name, or for those that share series the id one-shot, system or other.
 func titled(expression string) string {
 	return `label_replace(label_replace(` + expression + `, "title", "$1", "openclaw_job_id", "(.*)"), "title", "$1", "openclaw_job_name", "(?s:(.+))")`
 }
