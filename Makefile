@@ -131,7 +131,7 @@ dashboards-pictures: servers dashboards/pictures/node_modules/.package-lock.json
 
 dashboards/pictures/node_modules/.package-lock.json: dashboards/pictures/package-lock.json
 	@command -v npm >/dev/null || { echo 'make dashboards-pictures: npm is needed and not in PATH; Chromium too' >&2; exit 1; }
-	cd dashboards/pictures && npm ci --no-audit --no-fund
+	cd dashboards/pictures && npm ci --ignore-scripts --no-audit --no-fund
 
 dashboards-cost: servers
 	cargo bench --features e2e --profile dev --bench dashboards -- cost

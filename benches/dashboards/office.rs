@@ -106,7 +106,8 @@ impl Film {
         let budgets = "[log]\nlevel = \"error\"\n\
                        [[budget]]\nname = \"all jobs\"\nusd = 12\nperiod = \"day\"\ntimezone = \"UTC\"\n\
                        [[budget]]\nname = \"team\"\nusd = 300\nperiod = \"month\"\ntimezone = \"UTC\"\n";
-        let standby = "[[otlp]]\nname = \"standby\"\nendpoint = \"http://127.0.0.1:1\"\n";
+        let standby = "[[otlp]]\nname = \"standby\"\nendpoint = \"http://127.0.0.1:1\"\n\
+                       [[events.otlp]]\nname = \"archive\"\nendpoint = \"http://127.0.0.1:1\"\n";
         fs::write(folder.path().join("alone.toml"), budgets)?;
         fs::write(folder.path().join("pushing.toml"), format!("{budgets}{receivers}"))?;
         fs::write(folder.path().join("standby.toml"), format!("{budgets}{receivers}{standby}"))?;

@@ -57,7 +57,7 @@ func agentRuns(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder 
 		return sum("rate("+sums+"[$__rate_interval])", "openclaw_model")
 	}
 	return builder.WithRow(row("Agent Runs")).
-		WithPanel(meant(graph("Run duration p50, p95, p99", "How long runs took, by the buckets of a histogram: a quantile lies within its bucket.", ms, 8).Interval("5m"), quantiles).
+		WithPanel(meant(graph("Run duration p50, p95, p99", "How long runs took, by the buckets of a histogram: a quantile lies within its bucket.", ms, 8).Interval("5m").MaxDataPoints(300), quantiles).
 			WithTarget(over(quantile("0.5"), "p50")).WithTarget(over(quantile("0.95"), "p95")).WithTarget(over(quantile("0.99"), "p99"))).
 		WithPanel(bars("Run count by model", "Finished runs by the model that ran them.", count, 8).Decimals(0).
 			WithTarget(over(orNone(sum(inBar(counted), "openclaw_model"), "openclaw_model")+" > 0", "{{openclaw_model}}"))).

@@ -175,7 +175,7 @@ func gauges(title, description, unit string, width uint32) *bargauge.PanelBuilde
 	return bargauge.NewPanelBuilder().Title(title).Description(description).Unit(unit).Span(width).Height(9).
 		Datasource(metricsSource.ref()).ReduceOptions(lastValue()).Orientation(common.VizOrientationHorizontal).
 		DisplayMode(common.BarGaugeDisplayModeBasic).ShowUnfilled(true).Min(0).
-		Sizing(common.BarGaugeSizingManual).MinVizHeight(16).MaxVizHeight(36).NamePlacement(common.BarGaugeNamePlacementLeft).NoValue("no data").
+		Sizing(common.BarGaugeSizingManual).MinVizHeight(16).MaxVizHeight(52).NamePlacement(common.BarGaugeNamePlacementTop).NoValue("no data").
 		Thresholds(steps(plain))
 }
 

@@ -26,6 +26,12 @@ func exactly(series, window string) string {
 	return fmt.Sprintf("(last_over_time(%[1]s[%[2]s]) - (last_over_time(%[1]s[1d] offset %[2]s) or min_over_time(%[1]s[%[2]s])))", series, window)
 }
 
+// grown is about as much, read off the days before both ends of the range alone: for quantiles, which are no exact figures and
+// have many series. What ended earlier is not in it.
+func grown(series string) string {
+	return fmt.Sprintf("(last_over_time(%[1]s[1d]) - (last_over_time(%[1]s[1d] offset $__range) or 0 * last_over_time(%[1]s[1d])))", series)
+}
+
 // inBar is the same for one bar of a graph, which begins at its point: Grafana asks for points at whole intervals up to now, so
 // that a bar before its point would leave out the interval that is running, and stand a bar too late.
 func inBar(series string) string {
@@ -35,7 +41,7 @@ func inBar(series string) string {
 // before is what an expression was at the begin of the range that is shown: with exactly, the range before, as long as it.
 // A subquery, since an offset cannot be twice a variable.
 func before(expression string) string {
-	return "last_over_time((" + expression + ")[2s:1s] offset $__range)"
+	return "last_over_time((" + expression + ")[1s:1s] offset $__range)"
 }
 
 // sum adds up, by labels if any are given.
@@ -50,7 +56,7 @@ func sum(expression string, by ...string) string {
 	return fmt.Sprintf("sum by (%s) (%s)", list, expression)
 }
 
-// titled adds the label title: the job's name, or its id where the scheduler does not know it (any more).
+// titled adds the label title: the job's name, or for those that share series the id one-shot, system or other.
 func titled(expression string) string {
 	return `label_replace(label_replace(` + expression + `, "title", "$1", "openclaw_job_id", "(.*)"), "title", "$1", "openclaw_job_name", "(?s:(.+))")`
 }

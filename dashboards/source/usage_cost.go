@@ -80,12 +80,12 @@ func whichJob(builder *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	)
 	tokensPerRun := func(quantile string) string {
 		buckets := selector("openclaw_run_tokens_bucket", ofUsage)
-		return fmt.Sprintf("histogram_quantile(%s, %s)", quantile, sum(exactly(buckets, wholeRange), name, id, "le"))
+		return fmt.Sprintf("histogram_quantile(%s, %s)", quantile, sum(grown(buckets), name, id, "le"))
 	}
 	return builder.WithRow(row("Which job")).WithPanel(table.Height(13).
 		SortBy([]cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName("Cost").Desc(true)}).
 		WithTarget(rows("cost", perJob(cost))).
-		WithTarget(rows("change", perJob(cost)+" - ("+before(perJob(cost))+" or 0 * "+perJob(cost)+")")).
+		WithTarget(rows("change", perJob(cost)+" - ("+before(perJob(cost))+" or 0 * "+sum("last_over_time("+cost+"[1d])", name, id)+")")).
 		WithTarget(rows("runs", perJob(runs))).
 		WithTarget(rows("failed", "1 - "+perJob(goodRuns)+" / "+perJob(runs))).
 		WithTarget(rows("per_run", perJob(cost)+" / "+perJob(runs))).

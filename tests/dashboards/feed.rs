@@ -67,7 +67,7 @@ impl World {
         world
     }
 
-    /// The daemon, with an endpoint that nobody answers at beside those that are there.
+    /// The daemon, with an endpoint and a sink that nobody answers at beside those that are there.
     fn start(&mut self) {
         let endpoints = [self.servers[0].1.otlp_endpoint(), self.servers[1].1.otlp_endpoint()];
         let events = self.loki.otlp_endpoint();
@@ -80,6 +80,8 @@ impl World {
             "home",
             "--events",
             &events,
+            "--events",
+            "http://127.0.0.1:1",
             "--otlp-endpoint",
             &endpoints[0],
             "--otlp-endpoint",
