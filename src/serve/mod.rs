@@ -22,3 +22,4 @@ pub use collector::{
 pub use daemon::{Running, ServeError, Signals, run, start};
 pub use logging::init as init_logging;
 pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
+pub use webhook::is_ours as is_our_webhook;
