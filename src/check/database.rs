@@ -26,6 +26,13 @@ pub struct Reading {
     error: Option<DatabaseError>,
 }
 
+impl Reading {
+    /// Returns the tables of runs that are there.
+    pub fn stores(&self) -> Vec<&'static str> {
+        self.tables.iter().map(|table| table.source).collect()
+    }
+}
+
 /// How far a table was read.
 struct Consumed {
     source: &'static str,

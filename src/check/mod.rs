@@ -17,6 +17,7 @@ mod scan;
 mod state;
 mod sums;
 mod text;
+mod webhooks;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -64,6 +65,7 @@ pub async fn check(config: &Config, surroundings: &Surroundings<'_>) -> Report {
     if state.directory.readable {
         findings.extend(gateway_log::inspect(config, surroundings.home));
     }
+    findings.extend(webhooks::receiver(config, &state.jobs));
     let watching = state::watching(config, &mut findings);
     patience.word(|| "reading the ledger".to_owned());
     let ledger = ledger::inspect(config, &state, &mut findings);

@@ -9,8 +9,8 @@ use super::page::many;
 use super::report::{Finding, RejectCount, RunLogs, RunSums, Section, StateDirectory, Watching};
 use super::scan::{Keys, Scan, Step};
 use super::sums::sums;
-use super::{access, database, jobs};
-use crate::config::{Config, WatchMode};
+use super::{access, database, jobs, webhooks};
+use crate::config::{Config, NOWHERE, WatchMode};
 use crate::model::{JobDefinition, RejectReason, UnixMs, UsageProvenance};
 use crate::openclaw::{Layout, read_jobs, run_log};
 use crate::tail::{WatchMethod, is_remote};
@@ -29,6 +29,8 @@ pub struct State {
     pub keys: Keys,
     /// Whether there is no store that a gateway could be adding to, and nothing in the way of one.
     pub no_store: bool,
+    /// The list of jobs.
+    pub jobs: Vec<JobDefinition>,
 }
 
 /// Looks into a state directory.
@@ -39,7 +41,12 @@ pub fn inspect(state_dir: &Path, home: Option<&Path>, now: UnixMs, on_step: &mut
         findings: Vec::new(),
         keys: Keys::new(),
         no_store: false,
+        jobs: Vec::new(),
     };
+    if state_dir == Path::new(NOWHERE) {
+        "none".clone_into(&mut state.directory.path);
+        return state;
+    }
     if let Some(obstacle) = obstacle(state_dir) {
         state.findings.push(obstacle);
         return state;
@@ -71,8 +78,11 @@ pub fn inspect(state_dir: &Path, home: Option<&Path>, now: UnixMs, on_step: &mut
     state.judge_stores(&layout, &scan, database.as_ref(), logs.err());
     let has_runs = scan.all.runs > 0;
     state.findings.extend(jobs::naming(state.directory.job_list.as_ref(), has_runs));
-    let late = jobs.and_then(|jobs| jobs::lateness(&jobs, &scan.all.jobs, scan.all.newest, now));
-    state.findings.extend(late);
+    let jobs = jobs.unwrap_or_default();
+    state.findings.extend(jobs::lateness(&jobs, &scan.all.jobs, scan.all.newest, now));
+    let stores = database.as_ref().map(Reading::stores).unwrap_or_default();
+    state.findings.extend(webhooks::judge(&jobs, &layout, &stores));
+    state.jobs = jobs;
     state.keys = scan.keys;
     state
 }

@@ -138,7 +138,7 @@ impl LedgerReader {
         check(&self.connection, &self.path)
     }
 
-    /// Hands out job id and time of every single run, and returns the time before which runs were folded into
+    /// Hands out job id and time of every single run of the ledger's own gateway, and returns the time before which runs were folded into
     /// daily totals.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl LedgerReader {
     }
 
     fn each_run(&self, mut on_run: impl FnMut(&str, RunAt)) -> rusqlite::Result<Option<UnixMs>> {
-        let sql = "SELECT job_id, at FROM job JOIN run ON run.job = job.id";
+        let sql = "SELECT job_id, at FROM job JOIN run ON run.job = job.id WHERE gateway = ''";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

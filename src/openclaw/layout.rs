@@ -1,8 +1,8 @@
 //! Where things stand in a state directory.
 //!
 //! Source: OpenClaw 2026.1.29 to 2026.5.28 put the run logs in `runs/` beside the job list, and the job list at
-//! `cron.store` of `openclaw.json`, by default `cron/jobs.json`. But for that and `logging.file` nothing of that file is
-//! read here: it holds secrets.
+//! `cron.store` of `openclaw.json`, by default `cron/jobs.json`. But for that, `logging.file` and
+//! `cron.webhookSsrfPolicy` nothing of that file is read here: it holds secrets.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,25 @@ pub struct Layout {
     pub database: PathBuf,
     /// The gateway's own log, if its configuration names one (`logging.file`).
     pub log_file: Option<PathBuf>,
+    /// Which private addresses it may post to (`cron.webhookSsrfPolicy`, from 2026.8.1 on).
+    pub webhook_policy: WebhookPolicy,
+}
+
+/// Which private addresses a gateway may post to; none unless it is told so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WebhookPolicy {
+    dangerously_allow_private_network: bool,
+    allowed_hostnames: Vec<String>,
+}
+
+impl WebhookPolicy {
+    /// Returns whether a host may be posted to, were it private.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        self.dangerously_allow_private_network
+            || self.allowed_hostnames.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
 }
 
 /// Why `openclaw.json` could not be used; the default places are then assumed.
@@ -51,6 +70,8 @@ struct Config {
 #[derive(Deserialize)]
 struct Cron {
     store: Option<serde_json::Value>,
+    #[serde(rename = "webhookSsrfPolicy")]
+    webhook_policy: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +84,7 @@ struct Logging {
 struct Places {
     store: Option<String>,
     log_file: Option<String>,
+    webhook_policy: WebhookPolicy,
 }
 
 impl Layout {
@@ -86,7 +108,8 @@ impl Layout {
         let layout = places
             .store
             .map_or_else(|| Self::of(state_dir), |store| Self::with_jobs_file(state_dir, &in_place(store)));
-        (Self { log_file: places.log_file.map(in_place), ..layout }, None)
+        let (log_file, webhook_policy) = (places.log_file.map(in_place), places.webhook_policy);
+        (Self { log_file, webhook_policy, ..layout }, None)
     }
 
     fn with_jobs_file(state_dir: &Path, jobs_file: &Path) -> Self {
@@ -98,6 +121,7 @@ impl Layout {
             jobs_file: jobs_file.to_path_buf(),
             cron_dir,
             log_file: None,
+            webhook_policy: WebhookPolicy::default(),
         }
     }
 }
@@ -118,9 +142,12 @@ fn configured_places(state_dir: &Path) -> Result<Places, LayoutError> {
     let text = |value: Option<serde_json::Value>| {
         value.and_then(|value| value.as_str().map(str::trim).filter(|s| !s.is_empty()).map(ToOwned::to_owned))
     };
+    let (store, policy) = config.cron.map_or((None, None), |cron| (cron.store, cron.webhook_policy));
     Ok(Places {
-        store: text(config.cron.and_then(|cron| cron.store)),
+        store: text(store),
         log_file: text(config.logging.and_then(|logging| logging.file)),
+        // One that makes no sense keeps its gateway from starting.
+        webhook_policy: policy.and_then(|policy| serde_json::from_value(policy).ok()).unwrap_or_default(),
     })
 }
 

@@ -32,7 +32,7 @@ pub use config_file::PricesError;
 pub use cron_jobs::{JobsStamp, jobs_stamp, read_cron_jobs};
 pub use database::{Database, DatabaseError, DatabaseStamp};
 pub use jobs::{JobsError, read_jobs, state_file};
-pub use layout::{Layout, LayoutError};
+pub use layout::{Layout, LayoutError, WebhookPolicy};
 pub use notice::read_notice;
 pub use prices::{FoundPrices, PriceNote, agent_model_files, read_agent_prices, read_config_prices};
 pub use record::{Parsed, parse_line};

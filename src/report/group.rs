@@ -142,8 +142,10 @@ struct LabelIds {
 
 /// The texts of a ledger, and a number for each.
 pub(super) struct Names {
-    /// The gateway, of which a ledger has one.
-    pub gateway: String,
+    /// The gateways: the ledger's own first, then those that post to it.
+    gateways: Vec<String>,
+    /// The index of each job's.
+    of_job: Vec<usize>,
     texts: Vec<String>,
     labels: Vec<LabelIds>,
     /// Id and name of each job: those of the ledger, then what folded runs are labelled with.
@@ -154,8 +156,19 @@ impl Names {
     pub fn of(usage: &UsageReader<'_>) -> Self {
         let mut jobs: Vec<(String, String)> =
             usage.jobs.iter().map(|job| (job.job_id.clone(), job.name.clone())).collect();
-        let mut job_ids: HashMap<String, usize> =
-            jobs.iter().enumerate().map(|(at, (id, _))| (id.clone(), at)).collect();
+        let mut gateways = vec![usage.gateway.clone()];
+        let mut gateway = |name: &str| {
+            // One of the ledger's own has no name in its rows.
+            let known =
+                if name.is_empty() { Some(0) } else { gateways.iter().position(|known| known == name) };
+            known.unwrap_or_else(|| {
+                gateways.push(name.to_owned());
+                gateways.len() - 1
+            })
+        };
+        let mut of_job: Vec<usize> = usage.jobs.iter().map(|job| gateway(&job.gateway)).collect();
+        let mut job_ids: HashMap<(usize, String), usize> =
+            jobs.iter().zip(&of_job).enumerate().map(|(at, ((id, _), of))| ((*of, id.clone()), at)).collect();
         let (mut texts, mut ids) = (Vec::new(), HashMap::new());
         let mut number = |text: &str| {
             *ids.entry(text.to_owned()).or_insert_with(|| {
@@ -165,8 +178,10 @@ impl Names {
         };
         let mut labels = Vec::with_capacity(usage.labels.len());
         for set in &usage.labels {
-            let job = *job_ids.entry(set.job_id.clone()).or_insert_with(|| {
+            let of = gateway(&set.gateway);
+            let job = *job_ids.entry((of, set.job_id.clone())).or_insert_with(|| {
                 jobs.push((set.job_id.clone(), String::new()));
+                of_job.push(of);
                 jobs.len() - 1
             });
             if jobs[job].1.is_empty() {
@@ -180,7 +195,13 @@ impl Names {
                 model: number(&set.model),
             });
         }
-        Self { gateway: usage.gateway.clone(), texts, labels, jobs }
+        Self { gateways, of_job, texts, labels, jobs }
+    }
+
+    /// Returns the gateway that runs a job.
+    pub fn gateway_of_job(&self, job: usize) -> &str {
+        let of = self.of_job.get(job).copied().unwrap_or(0);
+        self.gateways.get(of).map_or("", String::as_str)
     }
 
     /// Returns the job that folded runs with these labels belong to.
@@ -232,7 +253,7 @@ impl<'a> Grouping<'a> {
             names,
             by,
             periods: periods.collect::<Result<_, _>>()?,
-            by_job: uses(&[Dimension::Job]),
+            by_job: uses(&[Dimension::Job, Dimension::Gateway]),
             by_labels: uses(&[Dimension::Model, Dimension::Provider, Dimension::Agent]),
             by_status: uses(&[Dimension::Status]),
         })
@@ -275,7 +296,7 @@ impl<'a> Grouping<'a> {
                 Dimension::Model => key.push(labels.map_or(-1, |ids| ids.model)),
                 Dimension::Provider => key.push(labels.map_or(-1, |ids| ids.provider)),
                 Dimension::Agent => key.push(labels.map_or(-1, |ids| ids.agent)),
-                Dimension::Gateway => key.push(0),
+                Dimension::Gateway => key.push(id(self.names.of_job.get(place.job).copied().unwrap_or(0))),
                 Dimension::Status => key.push(place.status as i64),
                 Dimension::Day | Dimension::Week | Dimension::Month => {
                     key.push(periods.as_mut().map_or(0, |periods| periods.start(place.at)));
@@ -296,7 +317,7 @@ impl<'a> Grouping<'a> {
             match dimension {
                 Dimension::Job => cells.extend(self.names.job_cells(first.job)),
                 Dimension::Model | Dimension::Provider | Dimension::Agent => cells.push(text(*id)),
-                Dimension::Gateway => cells.push(Cell::of(&self.names.gateway)),
+                Dimension::Gateway => cells.push(Cell::of(self.names.gateway_of_job(first.job))),
                 Dimension::Status => cells.push(Cell::of(first.status.as_str())),
                 Dimension::Day | Dimension::Week | Dimension::Month => cells.push(start(periods, *id)),
                 Dimension::Run => {

@@ -28,10 +28,11 @@ impl Selected {
                 && fits(&selection.providers, &[provider])
                 && fits(&selection.models, &[model, &format!("{provider}/{model}")])
         };
-        // A ledger has one gateway: all of it is asked for, or nothing.
-        let here = fits(&selection.gateways, &[&names.gateway]);
+        let job = |(at, (id, name)): (usize, &(String, String))| {
+            fits(&selection.gateways, &[names.gateway_of_job(at)]) && fits(&selection.jobs, &[id, name])
+        };
         Self {
-            jobs: names.jobs.iter().map(|(id, name)| here && fits(&selection.jobs, &[id, name])).collect(),
+            jobs: names.jobs.iter().enumerate().map(job).collect(),
             labels: (0..usage.labels.len()).map(label).collect(),
         }
     }

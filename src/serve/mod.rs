@@ -35,3 +35,4 @@ pub use own_telemetry::{OwnTelemetry, OwnTelemetryError};
 pub use relay::{Relays, request_path};
 pub use reload::{Changes, Part, compare};
 pub use reloading::Reloading;
+pub use webhook::is_ours as is_our_webhook;

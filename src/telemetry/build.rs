@@ -140,6 +140,7 @@ fn histogram(series: &Series, bounds: &'static [u64]) -> Value {
 #[must_use]
 pub fn attributes(labels: &Labels) -> SharedAttributes {
     [
+        (key::INSTANCE, labels.gateway.as_str()),
         (key::CHANNEL, "cron"),
         (key::AGENT, labels.agent.as_str()),
         (key::PROVIDER, labels.provider.as_str()),
@@ -181,6 +182,7 @@ fn job_points(totals: &Totals, now: UnixMs, points: &mut Vec<Point>) {
 
 fn job_attributes(job: &JobFacts) -> SharedAttributes {
     [
+        (key::INSTANCE, job.gateway.as_str()),
         (key::CHANNEL, "cron"),
         (key::AGENT, job.agent.as_deref().unwrap_or_default()),
         (key::JOB_ID, job.job_id.as_str()),

@@ -31,6 +31,9 @@ pub struct Metric {
 
 /// Attribute keys.
 pub mod key {
+    /// The gateway, where it is not the one that the sender belongs to: pushed as `service.instance.id` of a resource of
+    /// its own, which becomes this label; on `/metrics` this label.
+    pub const INSTANCE: &str = "instance";
     /// How the model was reached; always `cron` here.
     pub const CHANNEL: &str = "openclaw.channel";
     /// Agent id.

@@ -1,7 +1,7 @@
 //! Points as OTLP requests.
 //!
 //! Invariants: always cumulative; one stamp for all points of a snapshot; a series' start time is the ledger's
-//! and never changes. Deliberately absent: delta temporality and exponential histograms, which some servers
+//! and never changes; each gateway's points stand in a resource of its own. Deliberately absent: delta temporality and exponential histograms, which some servers
 //! drop without a word.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
 
-use super::catalogue::{Kind, Metric};
+use super::catalogue::{Kind, Metric, key};
 use super::snapshot::{HistogramValue, Point, Resource, Value};
 use crate::model::UnixMs;
 
@@ -49,8 +49,15 @@ fn envelope<'a>(
     resource: &Resource,
     encode: impl Fn(&Point) -> DataPoint,
 ) -> ExportMetricsServiceRequest {
-    let mut metrics: Vec<OtlpMetric> = Vec::new();
+    // The sender's own first; those of other gateways in the order in which they come.
+    let mut gateways: Vec<(&str, Vec<OtlpMetric>)> = vec![("", Vec::new())];
     for point in points {
+        let gateway = point.gateway();
+        let at = gateways.iter().position(|(known, _)| *known == gateway).unwrap_or_else(|| {
+            gateways.push((gateway, Vec::new()));
+            gateways.len() - 1
+        });
+        let metrics = &mut gateways[at].1;
         if metrics.last().is_none_or(|last| last.name != point.metric.name) {
             metrics.push(header(point.metric));
         }
@@ -65,13 +72,19 @@ fn envelope<'a>(
             (_, _) => debug_assert!(false, "{} holds a value of another kind", point.metric.name),
         }
     }
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            resource: Some(resource_attributes(resource)),
-            scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: String::new() }],
-            schema_url: String::new(),
-        }],
-    }
+    let is_alone = gateways.len() == 1;
+    gateways.retain(|(_, metrics)| is_alone || !metrics.is_empty());
+    let resource_metrics = gateways.into_iter().map(|(gateway, metrics)| ResourceMetrics {
+        resource: Some(match gateway {
+            "" => resource_attributes(resource),
+            other => {
+                resource_attributes(&Resource { service_instance_id: other.to_owned(), ..resource.clone() })
+            }
+        }),
+        scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: String::new() }],
+        schema_url: String::new(),
+    });
+    ExportMetricsServiceRequest { resource_metrics: resource_metrics.collect() }
 }
 
 fn header(metric: &Metric) -> OtlpMetric {
@@ -100,7 +113,8 @@ fn header(metric: &Metric) -> OtlpMetric {
 fn data_point(point: &Point, stamp: UnixMs, process_start: UnixMs, zero: bool) -> DataPoint {
     let start = point.series.map_or(process_start, |series| series.start).as_unix_nano();
     let time_unix_nano = stamp.as_unix_nano();
-    let attributes = point.attributes().map(|(key, value)| key_value(key, value)).collect();
+    let attributes = point.attributes().filter(|(key, _)| *key != key::INSTANCE);
+    let attributes = attributes.map(|(key, value)| key_value(key, value)).collect();
     match &point.value {
         Value::Counter(total) => DataPoint::Number(NumberDataPoint {
             attributes,
@@ -187,5 +201,49 @@ fn key_value(key: &str, value: &str) -> KeyValue {
         key: key.into(),
         value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) }),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::catalogue;
+    use crate::telemetry::snapshot::SharedAttributes;
+
+    #[test]
+    fn each_gateway_has_a_resource_of_its_own() {
+        let point = |gateway: &str, metric: &'static Metric| {
+            let shared: SharedAttributes =
+                vec![(key::INSTANCE, gateway.to_owned()), (key::JOB_ID, "a".to_owned())].into();
+            Point { metric, shared, own: [None, None], value: Value::Counter(7), series: None }
+        };
+        let families = [&catalogue::TOKENS, &catalogue::RUNS];
+        let points: Vec<Point> = families
+            .iter()
+            .flat_map(|metric| ["", "north", "south"].map(|gateway| point(gateway, metric)))
+            .collect();
+        let resource =
+            Resource { service_name: "n".into(), service_namespace: None, service_instance_id: "own".into() };
+        let request = request(&points, &resource, UnixMs(2), UnixMs(1));
+        let shape: Vec<(String, Vec<(String, usize)>)> = request
+            .resource_metrics
+            .iter()
+            .map(|one| {
+                let attributes = &one.resource.as_ref().unwrap().attributes;
+                let instance = format!("{:?}", attributes.last().unwrap().value);
+                let metrics = one.scope_metrics[0].metrics.iter();
+                let metrics = metrics.map(|metric| {
+                    let Some(metric::Data::Sum(sum)) = &metric.data else { panic!("a sum") };
+                    (metric.name.clone(), sum.data_points[0].attributes.len())
+                });
+                (instance, metrics.collect())
+            })
+            .collect();
+        let metrics = vec![("openclaw.tokens".to_owned(), 1), ("openclaw.cron.runs".to_owned(), 1)];
+        assert_eq!(shape.len(), 3);
+        for ((instance, found), expected) in shape.into_iter().zip(["own", "north", "south"]) {
+            assert!(instance.contains(expected), "{instance}");
+            assert_eq!(found, metrics, "{expected}");
+        }
     }
 }

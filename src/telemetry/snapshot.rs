@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalogue::Metric;
+use super::catalogue::{Metric, key};
 use crate::model::UnixMs;
 
 /// Attributes that many points share.
@@ -69,6 +69,13 @@ pub struct Point {
 }
 
 impl Point {
+    /// Returns the gateway whose point it is; empty: the sender's own.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        let first = self.shared.first().filter(|(key, _)| *key == key::INSTANCE);
+        first.map_or("", |(_, gateway)| gateway)
+    }
+
     /// Returns the attributes with a value, in a stable order.
     pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.shared

@@ -11,6 +11,7 @@ mod outage;
 mod parquet;
 mod reconcile;
 mod restarts;
+mod webhooks;
 
 use crate::common::real_time::{now_ms, until};
 use crate::common::samples::{Count, whole};

@@ -1,13 +1,17 @@
 //! Notices that gateways post, through the real process.
 //!
 //! `recorded`: the requests of every version, byte for byte. `refusals`: what is turned away, and why. `beside`: with a
-//! state directory; notices that never come. `kills`: SIGKILL in a flood.
+//! state directory; notices that never come. `gateways`: several that post here. `hardship`: floods. `tls`: certificates.
+//! `kills`: SIGKILL in a flood.
 
 mod beside;
 mod client;
+mod gateways;
+mod hardship;
 mod kills;
-mod recorded;
+pub mod recorded;
 mod refusals;
+mod tls;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,10 +20,10 @@ use std::process::Command;
 use crate::common::daemon::{Daemon, PROGRAM, Sandbox};
 
 /// The token of the recorded requests.
-const TOKEN: &str = "hook-secret-token";
+pub const TOKEN: &str = "hook-secret-token";
 
 /// The program with a receiver, and where that listens.
-struct Receiving {
+pub struct Receiving {
     sandbox: Sandbox,
     daemon: Option<Daemon>,
     webhook: SocketAddr,
@@ -44,7 +48,12 @@ impl Receiving {
         Self::start(sandbox, true, arguments, change)
     }
 
-    fn start(sandbox: Sandbox, alone: bool, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+    pub fn start(
+        sandbox: Sandbox,
+        alone: bool,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let tokens = sandbox.path("tokens");
         if !tokens.exists() {
             fs::write(&tokens, format!("# valid\n{TOKEN}\n")).expect("a file of tokens");
@@ -97,11 +106,11 @@ impl Receiving {
         self.daemon.take().expect("a running daemon").terminate()
     }
 
-    fn daemon(&self) -> &Daemon {
+    pub fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().expect("a running daemon")
     }
 
-    fn post(&self, path: &str, token: &str, body: &str) -> u16 {
+    pub fn post(&self, path: &str, token: &str, body: &str) -> u16 {
         client::post(self.webhook, path, token, body)
     }
 }

@@ -54,7 +54,7 @@ pub fn openmetrics(
     let all = jobs.len() == usage.jobs.len() && folded.len() == usage.labels.len();
     let of = (!all).then_some((jobs.as_slice(), folded.as_slice()));
     let instance = identity.instance.as_deref().unwrap_or(&usage.gateway);
-    let own = [("job", identity.job.as_str()), ("instance", instance)];
+    let own = [("job", identity.job.as_str()), (key::INSTANCE, instance)];
     let mut samples = Samples { out, on_sample, until: wanted.window.until.0, series: None };
     let families: [(&Metric, &[Counted]); 3] = [
         (&catalogue::TOKENS, &TokenKind::ALL.map(Counted::Tokens)),
@@ -89,9 +89,12 @@ fn name(usage: &UsageReader<'_>, metric: &Metric, growth: &Growth, own: [(&str, 
         _ => [None, None],
     };
     let base = usage.labels.get(growth.labels).map(|labels| attributes(labels));
+    // A gateway that posts is an instance of its own, and says so among its attributes.
+    let is_other = usage.labels.get(growth.labels).is_some_and(|labels| !labels.gateway.is_empty());
+    let own = own.into_iter().filter(|(key, _)| !(is_other && *key == key::INSTANCE));
     let base = base.iter().flat_map(|base| base.iter().map(|(key, value)| (*key, value.as_str())));
     // No label is as good as an empty one.
-    let labels = own.into_iter().chain(base).chain(of_kind.into_iter().flatten());
+    let labels = own.chain(base).chain(of_kind.into_iter().flatten());
     let labels = text::labels(labels.filter(|(_, value)| !value.is_empty()));
     format!("{}{{{labels}}}", names::series(metric))
 }

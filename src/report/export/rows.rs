@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::columns::{Row, Whose, row_of_day, row_of_part};
 use super::{ExportError, Wanted};
-use crate::ledger::{LedgerReader, UsageReader};
+use crate::ledger::LedgerReader;
 use crate::report::group::Names;
 use crate::report::tally::Selected;
 
@@ -32,24 +32,24 @@ pub fn rows(
     usage.for_each_run(wanted.window, is_wanted, |run| {
         let parts = run.parts.iter().enumerate();
         for (nth, part) in parts.filter(|(_, part)| selected.label(part.labels)) {
-            hand_out(&row_of_part(&whose(&usage, &names, run.job, part.labels), run, nth, part));
+            hand_out(&row_of_part(&whose(&names, run.job, part.labels), run, nth, part));
         }
     })?;
     if failed.borrow().is_none() {
         usage.for_each_folded(wanted.window, |day| {
             let job = names.job_of_labels(day.labels);
             if selected.job(job) && selected.label(day.labels) {
-                hand_out(&row_of_day(&whose(&usage, &names, job, day.labels), day));
+                hand_out(&row_of_day(&whose(&names, job, day.labels), day));
             }
         })?;
     }
     failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
 }
 
-fn whose<'a>(usage: &'a UsageReader<'_>, names: &'a Names, job: usize, labels: usize) -> Whose<'a> {
+fn whose(names: &Names, job: usize, labels: usize) -> Whose<'_> {
     let (id, name) = names.jobs.get(job).map_or(("", ""), |(id, name)| (id, name));
     Whose {
-        gateway: &usage.gateway,
+        gateway: names.gateway_of_job(job),
         job: (id, name),
         agent: names.agent_of_labels(labels),
         model: names.model_of_labels(labels),

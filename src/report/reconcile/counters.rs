@@ -147,11 +147,13 @@ pub fn against_counters(
             model: labels.model.clone(),
         })
     };
+    // What other gateways posted is told of by themselves.
+    let is_own = |labels: usize| usage.labels.get(labels).is_some_and(|labels| labels.gateway.is_empty());
     let names = usage.labels.iter().map(|labels| (labels.job_id.clone(), labels.job_name.clone())).collect();
     let mut places: BTreeMap<Place, Both> = BTreeMap::new();
     usage.for_each_run(
         window,
-        |_| true,
+        |job| usage.jobs.get(job).is_some_and(|job| job.gateway.is_empty()),
         |run| {
             for (nth, part) in run.parts.iter().enumerate() {
                 let figures = Figures::of_part(part, u64::from(nth == 0));
@@ -160,11 +162,14 @@ pub fn against_counters(
         },
     )?;
     usage.for_each_folded(window, |folded| {
+        if !is_own(folded.labels) {
+            return;
+        }
         let figures = Figures { runs: folded.runs, tokens: folded.tokens, cost: folded.cost };
         places.entry(place(folded.labels)).or_default().ledger.add(&figures);
     })?;
     let mut exported: BTreeMap<Place, Exported> = BTreeMap::new();
-    for series in usage.series()? {
+    for series in usage.series()?.into_iter().filter(|series| is_own(series.labels)) {
         let none = Exported { figures: Figures::default(), changed: UnixMs(0) };
         let entry = exported.entry(place(series.labels)).or_insert(none);
         match series.kind {

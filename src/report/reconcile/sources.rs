@@ -82,6 +82,9 @@ pub fn against_sources(
     each(&ledger, window, |key, parts| _ = counted.insert(key, parts))?;
     ledger.for_each_folded(window, |folded| {
         let labels = ledger.labels.get(folded.labels);
+        if labels.is_some_and(|labels| !labels.gateway.is_empty()) {
+            return;
+        }
         let place = labels.map_or_else(Place::default, |labels| Place {
             job_id: labels.job_id.clone(),
             provider: labels.provider.clone(),
@@ -140,7 +143,8 @@ fn each(
 ) -> Result<(), LedgerError> {
     usage.for_each_run(
         window,
-        |_| true,
+        // What others posted is in no store here.
+        |job| usage.jobs.get(job).is_some_and(|job| job.gateway.is_empty()),
         |run| {
             let job_id = usage.jobs.get(run.job).map(|job| job.job_id.clone()).unwrap_or_default();
             let parts = parts(usage, &job_id, run);

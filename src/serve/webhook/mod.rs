@@ -31,7 +31,7 @@ use crate::model::{Notice, Receipt};
 use crate::telemetry::{WebhookError, WebhookStats};
 
 pub use access::Access;
-use address::is_ours;
+pub use address::is_ours;
 pub use door::Door;
 pub use tls::CertificateError;
 
