@@ -54,6 +54,13 @@ impl Daemon {
         }
     }
 
+    /// Returns where the daemon with that ledger takes notices.
+    pub fn webhook(ledger: &Path) -> Result<SocketAddr, Failure> {
+        let log = fs::read_to_string(log_of(ledger))?;
+        let (_, rest) = log.split_once("taking webhooks address=").ok_or("no receiver")?;
+        Ok(rest.split_whitespace().next().ok_or("no address")?.parse()?)
+    }
+
     /// Waits until `/metrics` shows that many counted runs, asking every `pause`.
     pub fn wait_for_runs(&self, runs: u64, pause: Duration) -> Result<(), Failure> {
         let wanted = format!("openclaw_usage_records_total{{openclaw_outcome=\"inserted\"}} {runs}\n");

@@ -7,6 +7,9 @@
 mod append;
 mod budgets;
 mod catch_up;
+#[path = "../../tests/webhooks/client.rs"]
+#[expect(dead_code, reason = "the tests also look at answers")]
+mod client;
 mod corpus;
 mod daemon;
 mod database;
@@ -23,6 +26,7 @@ mod scan;
 mod size;
 mod table;
 mod transcripts;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -34,7 +38,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Measures one group of figures.
 type Section = fn(&mut Table) -> Result<(), Failure>;
 
-const SECTIONS: [(&str, Section); 12] = [
+const SECTIONS: [(&str, Section); 13] = [
     ("catch-up", catch_up::measure),
     ("append", append::measure),
     ("idle", idle::measure),
@@ -46,6 +50,7 @@ const SECTIONS: [(&str, Section); 12] = [
     ("report", report::measure),
     ("budgets", budgets::measure),
     ("scan", scan::measure),
+    ("webhook", webhook::measure),
     ("size", size::measure),
 ];
 

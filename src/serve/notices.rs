@@ -21,13 +21,12 @@ impl Core {
         let any = !waiting.is_empty();
         while !waiting.is_empty() {
             let batch = waiting.drain(..waiting.len().min(BATCH));
-            // Whoever has given up in the meantime was told that it was not taken.
-            let batch = batch.filter(|delivery| !delivery.done.is_closed());
             let (notices, answers): (Vec<_>, Vec<_>) =
                 batch.map(|delivery| (delivery.notice, delivery.done)).unzip();
             let taken = self.ledger.take_notices(&notices, now);
             let mut receipts = taken.as_ref().map(|receipts| receipts.iter()).ok();
             for done in answers {
+                // Whoever has given up in the meantime hears of it when it posts again.
                 _ = done.send(receipts.as_mut().and_then(Iterator::next).copied());
             }
             taken?;

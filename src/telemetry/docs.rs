@@ -24,7 +24,8 @@ an underscore: `openclaw.job.id` is `openclaw_job_id`.
 
 What is pushed carries `job=\"openclaw-usage\"` (`service.name`, with `service.namespace` and a slash in front if there
 is one) and `instance` = the gateway's name, and no other resource attribute. When scraped, both labels are what the
-scrape configuration makes of them.
+scrape configuration makes of them, but for series of gateways that post to a receiver of webhooks: those have the label
+`instance`, which a scrape keeps with `honor_labels: true`.
 ";
 
 const RULES: &str = "\
