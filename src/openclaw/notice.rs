@@ -27,7 +27,7 @@ pub fn read_notice(body: &[u8], now: UnixMs) -> Result<Notice, RejectReason> {
     run.job_name = job.as_ref().map(|job| job.name.as_str()).filter(|name| !name.is_empty());
     run.agent = run.agent.or_else(|| job.as_ref().and_then(|job| job.agent.as_deref()));
     let run = run.owned();
-    Ok(Notice { gateway: String::new(), run_id: raw.run_id.to_owned_text(), run, job })
+    Ok(Notice { gateway: String::new(), summary: None, run_id: raw.run_id.to_owned_text(), run, job })
 }
 
 /// What stands there of another job than the notice's is no word on it.
