@@ -222,6 +222,8 @@ pub struct Ledger {
     outbox: Option<OutboxSettings>,
     /// The services that are told of them.
     relays: Vec<relays::Relay>,
+    /// Whether one of them passes on what runs say.
+    summaries: Arc<std::sync::atomic::AtomicBool>,
     /// Whether a webhook is our own receiver.
     is_ours: IsOurs,
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::labels::{JobLabel, bounded};
 use super::store::{id, pack_at};
 use super::writer::Writer;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, relays};
 use crate::model::{Notice, Receipt, ScheduleKind, UnixMs};
 
 /// The name under which notices stand beside the stores that records come from.
@@ -71,6 +71,9 @@ impl Writer<'_> {
             self.now.0
         ])?;
         let outcome = self.record(&run.borrowed())?;
+        if let Some(text) = &notice.summary {
+            relays::keep_summary(self.transaction, (job, run.key.at), text)?;
+        }
         self.count_outcome(outcome);
         self.transaction
             .prepare_cached("DELETE FROM awaited WHERE job = ?1 AND at = ?2")?

@@ -87,6 +87,7 @@ impl Ledger {
             unpacked: 0,
             outbox: None,
             relays: Vec::new(),
+            summaries: Arc::default(),
             is_ours: Arc::new(|_| false),
         };
         Ok(Opened { ledger, origin })
@@ -117,6 +118,7 @@ impl Ledger {
             unpacked: 0,
             outbox: None,
             relays: Vec::new(),
+            summaries: Arc::default(),
             is_ours: Arc::new(|_| false),
         })
     }

@@ -7,6 +7,7 @@
 //! on waits or can be put back. Deliberately absent: what a message looks like, when it is sent, and to where.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
@@ -62,6 +63,8 @@ impl Ledger {
     /// What SQLite says; nothing has changed then.
     pub fn set_relays(&mut self, rules: Vec<RelayRule>, now: UnixMs) -> Result<(), LedgerError> {
         self.relays = self.register_relays(rules, now).map_err(|error| self.failed(error))?;
+        let summaries = self.relays.iter().any(|relay| relay.rule.summaries);
+        self.summaries.store(summaries, Ordering::Relaxed);
         self.decide_telling();
         Ok(())
     }
@@ -111,7 +114,13 @@ impl Ledger {
     /// Returns whether a relay passes on what runs say, so that batches are to hold it.
     #[must_use]
     pub fn wants_summaries(&self) -> bool {
-        self.relays.iter().any(|relay| relay.rule.summaries)
+        self.summaries.load(Ordering::Relaxed)
+    }
+
+    /// Returns what tells that to others, also when it changes.
+    #[must_use]
+    pub fn summary_switch(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.summaries)
     }
 
     /// Returns the message that a relay is to send next.
@@ -360,15 +369,22 @@ pub(super) fn keep_summaries(
     summaries: &[(RunKey, String)],
 ) -> rusqlite::Result<()> {
     for (key, text) in summaries {
-        let Some(job) = book.job_index.get("", &key.job_id) else { continue };
-        connection
-            .prepare_cached(
-                "INSERT INTO relay_summary SELECT job, at, ?3 FROM outbox_run WHERE job = ?1 AND at = ?2
-                 ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![id(job), pack_at(key.at), text])?;
+        if let Some(job) = book.job_index.get("", &key.job_id) {
+            keep_summary(connection, (job, key.at), text)?;
+        }
     }
     Ok(())
+}
+
+/// Keeps what a run said if its event is still to be written; the transaction is the caller's.
+pub(super) fn keep_summary(connection: &Connection, run: (usize, RunAt), text: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO relay_summary SELECT job, at, ?3 FROM outbox_run WHERE job = ?1 AND at = ?2
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![id(run.0), pack_at(run.1), text])
+        .map(|_| ())
 }
 
 /// Forgets what a run said unless a message or an event that is still to be written needs it.

@@ -9,6 +9,8 @@ pub struct Notice {
     pub gateway: String,
     /// The run that it tells of. That it arrived is known: its delivery says so.
     pub run: Run,
+    /// What the run said, cut short; nothing unless somebody passes it on.
+    pub summary: Option<String>,
     /// OpenClaw's own id of the run, where the notice tells one.
     pub run_id: Option<String>,
     /// The job as the notice describes it (from OpenClaw 2026.8.1 on).

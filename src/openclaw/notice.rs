@@ -23,12 +23,12 @@ pub fn read_notice(body: &[u8], now: UnixMs) -> Result<Notice, RejectReason> {
     }
     let rule = if raw.job.is_some() { CacheRule::NoneUnlessWritten } else { CacheRule::AsWritten };
     let mut run = record_to_run(&raw, rule, now)?;
-    let job = raw.job.and_then(|job| job_of(job, &run.key.job_id));
+    let job = raw.job.and_then(|job| job_of(job, run.key.job_id));
     run.delivery = Delivery::WebhookDelivered;
     run.job_name = job.as_ref().map(|job| job.name.as_str()).filter(|name| !name.is_empty());
     run.agent = run.agent.or_else(|| job.as_ref().and_then(|job| job.agent.as_deref()));
     let run = run.owned();
-    Ok(Notice { gateway: String::new(), run_id: raw.run_id.to_owned_text(), run, job })
+    Ok(Notice { gateway: String::new(), summary: None, run_id: raw.run_id.to_owned_text(), run, job })
 }
 
 /// What stands there of another job than the notice's is no word on it.

@@ -232,7 +232,8 @@ pub async fn start(config: &Config, clock: &Clock) -> Result<Running, ServeError
     let surface =
         http::Surface { shared: Arc::clone(&shared), clock: clock.clone(), first_look: first_look.clone() };
     parts.spawn(http::serve(listener, surface, stopped.clone()));
-    let webhook = door.map(|door| door.serve(gateway.clone(), wakes.clone(), clock, stopped, &mut parts));
+    let known = (gateway.clone(), ledger.summary_switch());
+    let webhook = door.map(|door| door.serve(known, wakes.clone(), clock, stopped, &mut parts));
     let core = exporters::Core(wakes.clone());
     let mut running = Running {
         address,

@@ -251,7 +251,11 @@ impl Core {
 
     /// Shows how relays stand, and wakes those whose queue has a new message.
     fn show_relays(&self) -> Result<(), LedgerError> {
-        let Some(news) = &self.relays.news else { return Ok(()) };
+        let Some(news) = &self.relays.news else {
+            // The last one may have been taken out of the configuration.
+            self.shared.update(|process, _| process.relays.clear());
+            return Ok(());
+        };
         let facts = self.ledger.relays()?;
         let newest = facts.iter().map(|relay| relay.newest).max().unwrap_or(0);
         news.send_if_modified(|known| std::mem::replace(known, newest) < newest);

@@ -6,6 +6,7 @@ mod secrets;
 mod service;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::process::Command;
 
 use serde_json::Value;
@@ -267,6 +268,49 @@ fn what_is_asked_for_without_a_daemon_is_done_by_the_next_one() {
     assert!(!ok && said.contains("still waits for `serve`"), "{said}");
     let daemon = setup.serve();
     until("the message", || (service.taken().len() == taken + 1).then_some(()));
+    daemon.terminate();
+}
+
+/// Without a state directory a gateway's own webhooks are what is passed on, with what runs say if that is asked for.
+#[test]
+fn a_notice_becomes_a_message() {
+    let service = Service::willing(service::anything);
+    let setup = Setup::new().relay("r", "http", &url(&service, "/hook"), "include_summary = true");
+    fs::write(setup.sandbox.path("tokens"), "hook-token\n").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(setup.sandbox.path("")).args(["serve", "--no-state-dir", "--listen", "127.0.0.1:0"]);
+    command.args([
+        "--config",
+        &setup.path(),
+        "--webhook-listen",
+        "127.0.0.1:0",
+        "--webhook-token-file",
+        "tokens",
+    ]);
+    command.arg("--ledger").arg(setup.sandbox.ledger());
+    let daemon = setup.sandbox.serve_command(&mut command);
+    let log = daemon.log();
+    let address =
+        log.split_once("taking webhooks address=").expect("a receiver").1.split_whitespace().next().unwrap();
+    let body = serde_json::json!({
+        "jobId": "weather", "action": "finished", "status": "ok", "summary": "It will rain.",
+        "runAtMs": now().0, "durationMs": 1_500, "model": "m", "provider": "p",
+        "usage": {"input_tokens": 10, "output_tokens": 2},
+    })
+    .to_string();
+    let mut stream = std::net::TcpStream::connect(address).expect("the receiver");
+    let head = "POST /webhook/cron HTTP/1.1\r\nhost: x\r\nauthorization: Bearer hook-token\r\n\
+                content-type: application/json\r\nconnection: close\r\n";
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    until("the message", || (service.taken().len() == 1).then_some(()));
+    let told = service.taken()[0].json();
+    assert_eq!(
+        (&told["event"]["openclaw.job.id"], &told["summary"]),
+        (&"weather".into(), &"It will rain.".into())
+    );
     daemon.terminate();
 }
 

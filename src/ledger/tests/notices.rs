@@ -5,7 +5,7 @@ use crate::model::{JobDefinition, Notice, Receipt, ScheduleKind, WebhookOutcome}
 
 pub(super) fn notice(job: &str, minute: i64) -> Notice {
     let run = Run { delivery: Delivery::WebhookDelivered, is_announced: true, ..run(job, minute) };
-    Notice { gateway: String::new(), run, run_id: None, job: None }
+    Notice { gateway: String::new(), run, summary: None, run_id: None, job: None }
 }
 
 impl Bench {

@@ -1,5 +1,6 @@
 //! One request, and what it is answered.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Delivery, Receiver, body};
 use crate::clock::Stopwatch;
 use crate::model::{Receipt, RejectReason, is_gateway_name};
-use crate::openclaw::read_notice;
+use crate::openclaw::{read_notice, summary_of};
 use crate::serve::core::Wake;
 use crate::telemetry::WebhookError;
 
@@ -93,10 +94,12 @@ impl Receiver {
             RejectReason::ImpossibleCount | RejectReason::ImpossibleTime => WebhookError::Impossible,
             _ => WebhookError::NotARun,
         })?;
+        // Stepped over unless a relay passes it on.
+        let summary = self.summaries.load(Ordering::Relaxed).then(|| summary_of(&body)).flatten();
         drop(body);
         let _waiting = self.waiting.try_acquire().map_err(|_| WebhookError::Unavailable)?;
         let (done, receipt) = oneshot::channel();
-        let notice = crate::model::Notice { gateway, ..notice };
+        let notice = crate::model::Notice { gateway, summary, ..notice };
         let wake = Wake::Notice(Box::new(Delivery { notice, done }));
         self.wakes.send(wake).map_err(|_| WebhookError::Unavailable)?;
         match tokio::time::timeout(COMMIT_TIMEOUT, receipt).await {

@@ -1,6 +1,7 @@
 //! The receiver from its configuration to its task.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
@@ -60,15 +61,15 @@ impl Door {
     /// Begins to serve.
     pub fn serve(
         self,
-        own_gateway: String,
+        (own_gateway, summaries): (String, Arc<AtomicBool>),
         wakes: Sender<Wake>,
         clock: &Clock,
         stopped: watch::Receiver<bool>,
         parts: &mut JoinSet<()>,
     ) -> RunningReceiver {
         let (tell, access) = watch::channel(Arc::new(self.access));
-        let receiver =
-            Receiver::new(Parts { access, own_gateway, wakes, stats: self.stats, clock: clock.clone() });
+        let (stats, clock) = (self.stats, clock.clone());
+        let receiver = Receiver::new(Parts { access, own_gateway, summaries, wakes, stats, clock });
         parts.spawn(self.listening.serve(receiver, stopped));
         tracing::info!(address = %self.address, "taking webhooks");
         RunningReceiver { address: self.address, access: tell }

@@ -15,6 +15,7 @@ mod places;
 mod tls;
 
 use std::convert::Infallible;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,6 +72,8 @@ struct Receiver {
     access: watch::Receiver<Arc<Access>>,
     /// The name of the gateway that the ledger belongs to.
     own_gateway: String,
+    /// Whether a relay passes on what runs say.
+    summaries: Arc<AtomicBool>,
     wakes: Sender<Wake>,
     /// Notices that may still wait for the core.
     waiting: Semaphore,
@@ -86,6 +89,8 @@ struct Parts {
     pub access: watch::Receiver<Arc<Access>>,
     /// The name of the gateway that the ledger belongs to.
     pub own_gateway: String,
+    /// Whether a relay passes on what runs say; changes with the configuration.
+    pub summaries: Arc<AtomicBool>,
     /// Where notices go.
     pub wakes: Sender<Wake>,
     /// What is counted.
@@ -97,9 +102,9 @@ struct Parts {
 impl Receiver {
     /// Brings the parts together.
     fn new(parts: Parts) -> Self {
-        let Parts { access, own_gateway, wakes, stats, clock } = parts;
+        let Parts { access, own_gateway, summaries, wakes, stats, clock } = parts;
         let (waiting, bodies) = (Semaphore::new(MAX_WAITING), Arc::new(Semaphore::new(MAX_BODIES)));
-        Self { access, own_gateway, wakes, waiting, bodies, stats, clock }
+        Self { access, own_gateway, summaries, wakes, waiting, bodies, stats, clock }
     }
 
     fn count(&self, change: impl FnOnce(&mut WebhookStats)) {
