@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, params};
+use tempfile::NamedTempFile;
 
 use super::audit::audit;
 use super::backup::{BackupError, copy, folder, sync};
@@ -80,15 +81,15 @@ pub fn restore(
     let failed = |error| LedgerError::of(from, error);
     let mut connection = Connection::open(staged.path()).map_err(failed)?;
     check(&connection, from)?;
-    let transaction = connection.transaction().map_err(failed)?;
-    schema::migrate(&transaction).map_err(failed)?;
-    transaction.commit().map_err(failed)?;
+    bring_up_to_date(&mut connection).map_err(failed)?;
     judge(&connection, from, options)?;
-    let replaced = exists && is_readable(path)?;
+    let is_readable = exists && is_readable(path)?;
     let continuation = if options.nothing_since {
         Continuation::AsBackedUp
     } else {
-        carry(&mut connection, path, replaced, now).map_err(failed)?
+        // It stays as it is: what is taken from it comes from a copy with the same tables as the backup's.
+        let replaced = if is_readable { Some(copy(path, folder(path))?) } else { None };
+        carry(&mut connection, replaced.as_ref().map(NamedTempFile::path), now).map_err(failed)?
     };
     connection.close().map_err(|(_, error)| failed(error))?;
     let write = |source| BackupError::Write { path: path.to_path_buf(), source };
@@ -101,6 +102,12 @@ pub fn restore(
         lock.write_all(b"openclaw-usage\n").map_err(write)?;
     }
     Ok(Restored { summary: LedgerReader::open(path)?.summary()?, continuation, aside })
+}
+
+fn bring_up_to_date(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    schema::migrate(&transaction)?;
+    transaction.commit()
 }
 
 /// Refuses a backup of another gateway, or one that contradicts itself.
@@ -146,22 +153,22 @@ fn is_readable(path: &Path) -> Result<bool, LedgerError> {
 /// Decides how counters go on, and brings that about.
 fn carry(
     connection: &mut Connection,
-    path: &Path,
-    is_readable: bool,
+    replaced: Option<&Path>,
     now: UnixMs,
 ) -> rusqlite::Result<Continuation> {
-    if is_readable {
-        connection.execute("ATTACH ?1 AS replaced", [path.to_string_lossy()])?;
+    if let Some(replaced) = replaced {
+        bring_up_to_date(&mut Connection::open(replaced)?)?;
+        connection.execute("ATTACH ?1 AS replaced", [replaced.to_string_lossy()])?;
     }
     let transaction = connection.transaction()?;
-    let grew = is_readable && grew_out_of(&transaction)?;
+    let grew = replaced.is_some() && grew_out_of(&transaction)?;
     if grew {
         carry_over(&transaction)?;
     } else {
         begin_anew(&transaction, now)?;
     }
     transaction.commit()?;
-    if is_readable {
+    if replaced.is_some() {
         connection.execute_batch("DETACH replaced")?;
     }
     Ok(if grew { Continuation::AsReplaced } else { Continuation::Anew })
@@ -172,7 +179,7 @@ fn carry(
 fn grew_out_of(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
     for part in [
         "SELECT id, job_id FROM {}.job",
-        "SELECT id, job_id, job_name, agent, provider, model FROM {}.labels",
+        "SELECT * FROM {}.labels",
         "SELECT seq, labels, kind, start_ms FROM {}.series",
         "SELECT name, value FROM {}.meta WHERE name IN ('gateway', 'created_ms', 'count_from_ms')",
     ] {
@@ -188,12 +195,10 @@ fn grew_out_of(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
 /// Takes over what the replaced ledger has exported and told, so that it goes on from there. What is true is the
 /// backup's, and grows by what is read again: until it has caught up, nothing exported moves.
 fn carry_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let jobs: i64 = transaction.query_row("SELECT count(*) FROM main.job", [], |row| row.get(0))?;
     transaction.execute_batch(
         "INSERT INTO main.labels SELECT * FROM replaced.labels WHERE id NOT IN (SELECT id FROM main.labels);
-         -- Under the labels that they were counted under; the rest of what is known of them is read again.
-         INSERT INTO main.job (id, job_id, name, agent, last_agent, schedule, label)
-            SELECT id, job_id, name, agent, last_agent, schedule, label FROM replaced.job
-            WHERE id NOT IN (SELECT id FROM main.job);
+         INSERT INTO main.job SELECT * FROM replaced.job WHERE id NOT IN (SELECT id FROM main.job);
          UPDATE main.job SET label = (SELECT label FROM replaced.job AS theirs WHERE theirs.id = job.id);
          UPDATE main.series SET (exported_total, changed_ms) =
             (SELECT max(exported_total, series.exported_total), theirs.changed_ms
@@ -206,12 +211,13 @@ fn carry_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             WHERE name GLOB 'outcome.*' OR name GLOB 'reject.*' OR name GLOB 'gaps.*'
             ON CONFLICT DO UPDATE SET value = max(value, excluded.value);",
     )?;
+    // They keep the labels that they were counted under; how their runs went is read again.
+    transaction.execute(
+        "UPDATE main.job SET last_run_ms = NULL, last_success_ms = NULL, consecutive_errors = 0 WHERE id > ?1",
+        [jobs],
+    )?;
     carry_buckets(transaction)?;
-    let version: i64 = transaction.query_row("PRAGMA replaced.user_version", [], |row| row.get(0))?;
-    if version >= 6 {
-        carry_events(transaction)?;
-    }
-    Ok(())
+    carry_events(transaction)
 }
 
 fn carry_buckets(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
