@@ -178,7 +178,7 @@ fn carry(
 /// added, so that all of the backup's are in it under the same numbers.
 fn grew_out_of(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
     for part in [
-        "SELECT id, job_id FROM {}.job",
+        "SELECT id, gateway, job_id FROM {}.job",
         "SELECT * FROM {}.labels",
         "SELECT seq, labels, kind, start_ms FROM {}.series",
         "SELECT name, value FROM {}.meta WHERE name IN ('gateway', 'created_ms', 'count_from_ms')",
@@ -244,8 +244,15 @@ fn carry_events(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
          INSERT INTO main.outbox SELECT * FROM replaced.outbox;
          INSERT INTO main.outbox_run SELECT * FROM replaced.outbox_run;
          INSERT INTO main.sink SELECT * FROM replaced.sink;
-         DELETE FROM main.sqlite_sequence WHERE name = 'outbox';
-         INSERT INTO main.sqlite_sequence SELECT * FROM replaced.sqlite_sequence WHERE name = 'outbox';",
+         DELETE FROM main.relay; DELETE FROM main.relay_message; DELETE FROM main.relay_summary;
+         INSERT INTO main.relay SELECT * FROM replaced.relay;
+         INSERT INTO main.relay_message SELECT * FROM replaced.relay_message;
+         INSERT INTO main.relay_summary SELECT * FROM replaced.relay_summary;
+         DELETE FROM main.digest;
+         INSERT INTO main.digest SELECT * FROM replaced.digest;
+         DELETE FROM main.sqlite_sequence WHERE name IN ('outbox', 'relay_message');
+         INSERT INTO main.sqlite_sequence SELECT * FROM replaced.sqlite_sequence
+            WHERE name IN ('outbox', 'relay_message');",
     )?;
     let newest: Option<i64> = transaction.query_row(
         "SELECT max(value) FROM replaced.counter WHERE name GLOB 'last_record_ms.*'",
@@ -264,7 +271,9 @@ fn begin_anew(transaction: &Transaction<'_>, now: UnixMs) -> rusqlite::Result<()
         "DELETE FROM series; DELETE FROM histogram;
          UPDATE endpoint SET registered_seq = 0, introduced_seq = 0, pending_zero_ms = NULL;
          DELETE FROM counter WHERE name GLOB 'outcome.*' OR name GLOB 'reject.*' OR name GLOB 'gaps.*'
-            OR name GLOB 'cost.*';",
+            OR name GLOB 'cost.*';
+         -- Whether they were sent since is not known; told twice is worse than told late, which people look up.
+         DELETE FROM relay_message WHERE dead_ms IS NULL; DELETE FROM relay_summary;",
     )?;
     set_meta(transaction, "created_ms", now.0)?;
     set_meta(transaction, "count_from_ms", now.0)

@@ -232,3 +232,27 @@ fn a_relay_that_is_taken_out_is_forgotten() {
     bench.happen(vec![run("late", 2)]);
     assert_eq!(bench.next("r"), None, "what was recorded before the relay was there is not told");
 }
+
+/// What a backup that is brought back has waiting may have been sent since.
+#[test]
+fn a_restored_ledger_sends_nothing_again() {
+    for lost in [false, true] {
+        let rules = || vec![rule("team", "", false)];
+        let mut bench = Bench::relaying(rules());
+        bench.happen(vec![run("a", 1)]);
+        let copy = bench.folder.path().join("copy.sqlite");
+        back_up(&bench.path(), &copy, false).unwrap();
+        bench.happen(vec![run("b", 2)]);
+        assert_eq!(bench.send_all("team"), ["a ok", "b ok"]);
+        bench.ledger = None;
+        if lost {
+            std::fs::remove_file(bench.path()).unwrap();
+        }
+        bench.now = bench.now.plus(5 * MINUTE_MS);
+        restore(&copy, &bench.path(), &RestoreOptions::default(), bench.now).unwrap();
+        bench.reopen();
+        bench.relay(rules());
+        bench.happen(vec![run("b", 2), run("c", 20)]);
+        assert_eq!(bench.send_all("team"), ["c ok"], "lost: {lost}");
+    }
+}
