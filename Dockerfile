@@ -42,5 +42,6 @@ ENV OPENCLAW_USAGE_CONTAINER=1 \
 USER 1000:1000
 EXPOSE 9464
 VOLUME /var/lib/openclaw-usage
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["/usr/bin/openclaw-usage", "health"]
 ENTRYPOINT ["/usr/bin/openclaw-usage"]
 CMD ["serve"]

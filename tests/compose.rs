@@ -14,7 +14,7 @@ use crate::dashboards::served::{ask, values};
 use crate::deploy::{commands, read};
 
 /// What the simulated gateway has not: first what OpenClaw's own plugin sends, then what does not befall it within seconds.
-const ABSENT: [&str; 16] = [
+const ABSENT: [&str; 17] = [
     "Context window utilisation",
     "Message throughput",
     "Queue depth",
@@ -30,6 +30,7 @@ const ABSENT: [&str; 16] = [
     "Rejects",
     "Gaps",
     "Failed pushes",
+    "Failed requests to sinks",
     "annotation",
 ];
 const COMPOSE: &str = "deploy/compose/compose.yaml";

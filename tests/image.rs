@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
@@ -60,6 +61,7 @@ fn it_exports_a_recorded_bill_from_a_read_only_root_without_any_right() {
         (stored_tokens(&prometheus) == tokens && stored_runs(&prometheus) == runs).then_some(())
     });
     assert!(ledger.join("ledger.sqlite").is_file(), "the ledger is on its volume");
+    container.is_healthy();
     container.is_confined();
     container.ends();
 }
@@ -111,16 +113,10 @@ impl Container {
         ];
         let [state, ledger] = volumes.each_ref().map(String::as_str);
         let image = image();
-        let command = [
-            "--detach",
-            "--env=OPENCLAW_USAGE_LISTEN=127.0.0.1:0",
-            state,
-            ledger,
-            &image,
-            "serve",
-            "--otlp-endpoint",
-            endpoint,
-        ];
+        // The host's network is its own, and a health check must know the port.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let listen = format!("--env=OPENCLAW_USAGE_LISTEN={}", free.expect("a free port"));
+        let command = ["--detach", &listen, state, ledger, &image, "serve", "--otlp-endpoint", endpoint];
         let id = podman(&[&ANYWHERE[..], &CONFINED[..], &command].concat());
         Self { id: id.trim().to_owned() }
     }
@@ -141,6 +137,12 @@ impl Container {
         let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).expect("a root");
         assert!(root.split(' ').nth(3).expect("options").starts_with("ro"), "{root}");
         eprintln!("its peak: {}", field("VmHWM"));
+    }
+
+    /// The image's own health check, by the program inside.
+    fn is_healthy(&self) {
+        let (is_healthy, said) = try_podman(&["healthcheck", "run", &self.id]);
+        assert!(is_healthy, "{said}");
     }
 
     /// SIGTERM: it ends by itself, in time and with success.
