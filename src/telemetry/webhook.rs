@@ -84,7 +84,7 @@ pub struct WebhookStats {
     pub repeated: u64,
     /// Requests that were not taken.
     pub errors: BTreeMap<WebhookError, u64>,
-    /// Requests that showed a valid token, by how long they took, in the order of [`WEBHOOK_BOUNDS_MS`].
+    /// Requests that showed a valid token, by how long they took, in the order of `WEBHOOK_BOUNDS_MS`.
     pub durations: [u64; WEBHOOK_BOUNDS_MS.len() + 1],
     /// How long they took together, in microseconds.
     pub took_us: u64,
