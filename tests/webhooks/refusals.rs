@@ -152,3 +152,25 @@ fn tokens_are_changed_without_a_gap() {
     let log = receiving.stop();
     assert!(!log.contains(TOKEN) && !log.contains("next\""), "{log}");
 }
+
+/// Bodies that are announced and do not come take up the room for all of them: others are told to come later, and do when
+/// the room is free again. Nothing is held up.
+#[test]
+fn who_finds_no_room_for_a_body_is_told_to_come_later() {
+    let receiving = Receiving::alone(&[]);
+    let auth = format!("authorization: Bearer {TOKEN}");
+    let length = format!("content-length: {}", 2 << 20);
+    let head = ["content-type: application/json", &auth, &length];
+    let held: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(receiving.webhook).expect("a connection");
+            client.send(request("POST", "/webhook/cron", &head, "").as_bytes()).expect("a head");
+            client
+        })
+        .collect();
+    let status = |job: &str| receiving.post("/webhook/cron", TOKEN, &notice(job));
+    until("no room", || (status("a") == 429).then_some(()));
+    assert!(errors(&receiving.daemon().scrape(), "too_many") >= 1.0);
+    drop(held);
+    until("room again", || (status("b") != 429).then_some(()));
+}
