@@ -196,15 +196,21 @@ fn number(rest: &mut &[u8]) -> Option<Number> {
     ((1..=DIGITS).contains(&count) && !leading_zero).then_some(Number::Integer(value))
 }
 
-/// Steps over a text that does not begin with a blank or an escape.
+/// Steps over a text in which something else than blanks is.
 fn filled(rest: &mut &[u8]) -> Option<Filled> {
     let mut inner = *rest;
     take_byte(&mut inner, b'"')?;
+    loop {
+        inner = match inner {
+            [b' ', behind @ ..] | [b'\\', b'n' | b'r' | b't', behind @ ..] => behind,
+            [b'"', ..] => return None,
+            _ => break,
+        };
+    }
     // A character has four bytes at most.
     let head = inner.get(..4).unwrap_or(inner);
     let first = head.utf8_chunks().next()?.valid().chars().next()?;
-    let is_more = !first.is_whitespace() && !matches!(first, '"' | '\\');
-    is_more.then_some(())?;
+    (!first.is_whitespace()).then_some(())?;
     skip_text(rest).map(|()| Filled(true))
 }
 

@@ -20,9 +20,11 @@ fn agrees(bytes: &[u8]) -> bool {
 }
 
 /// Records as versions write them, and what else a record may hold.
-const RECORDS: [&str; 7] = [
+const RECORDS: [&str; 9] = [
     r#"{"ts":1795234098780,"jobId":"075e-a1","action":"finished","status":"ok","summary":"All quiet,\n\"3\" items \u00e9.","deliveryStatus":"not-requested","delivery":{"intended":{"channel":"last","to":"http://127.0.0.1:1/hook?token=s","source":"last"},"resolved":{"ok":false,"to":null,"error":"no \\ target"},"fallbackUsed":false,"delivered":false},"sessionId":"ce82","sessionKey":"agent:main:cron:075e:run:ce82","runAtMs":1795234089199,"durationMs":9564,"nextRunAtMs":1795234149199,"model":"mock-ok","provider":"mock","usage":{"input_tokens":1200,"output_tokens":34,"total_tokens":1200}}"#,
     r#"{"kind":"cron-run","status":"ok","completionStatus":"failed","error":null,"summary":"日本語 und mehr","storeKey":"/home/node/jobs.json","deliveryStatus":"not-delivered","deliveryError":"Webhook request failed with HTTP 503","sessionId":"7","runAtMs":1795234089199,"runId":"r7","durationMs":4000,"model":"m","provider":"p","usage":{"input_tokens":2000,"output_tokens":65,"total_tokens":3865,"cache_read_tokens":1800,"cache_write_tokens":0}} behind"#,
+    r#"{"ts":1,"jobId":"j","summary":" \n \t\r\n\u00e9 Done.","runAtMs":5}"#,
+    r#"{"ts":1,"jobId":"j","summary":"\"✅\" is what it said","runAtMs":5}"#,
     r#"{"ts":1,"jobId":"j","action":"finished","status":"error","error":"500 exploded","errorReason":"server_error","delivery":null,"usage":null,"model":null,"runAtMs":null}"#,
     r#"{"ts":1,"new":[1,[],{},{"a":[true,false,null,"x\ty"],"b":{"c":7}}],"another":{"deep":[[[["]"]]]]},"jobId":"j","usage":{"input_tokens":0,"odd":[1,{}],"output_tokens":7,"input_tokens":12}}"#,
     r#"{"jobId":"first","jobId":"last","delivery":{"to":"HTTPS://x"},"delivery":{"resolved":{"to":"here"},"intended":null}}"#,
@@ -33,7 +35,7 @@ const RECORDS: [&str; 7] = [
 #[test]
 fn what_is_read_is_what_the_general_reader_reads() {
     let read: Vec<bool> = RECORDS.iter().map(|text| agrees(text.as_bytes())).collect();
-    assert_eq!(read, [true, true, true, true, true, true, false]);
+    assert_eq!(read, [true, true, true, true, true, true, true, true, false]);
 }
 
 #[test]
@@ -64,7 +66,8 @@ fn what_takes_more_is_left_to_the_general_reader() {
         r#"{"delivery":"x"}"#,
         r#"{"summary":"\q"}"#,
         r#"{"summary":""}"#,
-        r#"{"summary":" a"}"#,
+        r#"{"summary":" \n\t "}"#,
+        "{\"summary\":\" \u{3000}a\"}",
         r#"{"summary":"\n"}"#,
         r#"{"summary":null}"#,
         r#"{"summary":7}"#,
