@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use super::Receiving;
 use super::client::Client;
+use super::{Receiving, TOKEN};
 use crate::common::fixtures::Fixture;
 use crate::common::samples::Count;
 
@@ -86,4 +90,33 @@ fn notices_of_every_version_are_counted_once_byte_for_byte() {
         assert_eq!(number("openclaw_cron_webhook_deliveries_total", &delivered), runs, "{name}");
         assert_eq!(receiving.daemon().get("/readyz").status, 200);
     }
+}
+
+/// The same from a client that makes its own requests, four at once, on connections that it keeps.
+#[tokio::test]
+async fn a_client_of_its_own_kind_is_understood() {
+    let recorded = Recorded::of("whole-2026.9.6");
+    let receiving = Receiving::alone(&[]);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+    let post = |body: &Value| {
+        let request = Request::post(format!("http://{}/webhook/cron", receiving.webhook))
+            .header("content-type", "application/json; charset=utf-8")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("a request");
+        let answer = client.request(request);
+        async move {
+            let answer = answer.await.expect("an answer");
+            let status = answer.status().as_u16();
+            answer.into_body().collect().await.expect("its body");
+            status
+        }
+    };
+    for bodies in recorded.chunks(4) {
+        let posted: Vec<_> = bodies.iter().map(|request| tokio::spawn(post(&request.body))).collect();
+        for status in posted {
+            assert_eq!(status.await.expect("no panic"), 202);
+        }
+    }
+    receiving.daemon().until_counted(Recorded::count(&recorded));
 }
