@@ -12,10 +12,9 @@ use hyper::{Method, Request, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::connect::{SetupError, TlsFiles, Version, connector, header_map, parse_url, peer};
+use super::connect::{SetupError, TlsFiles, header_map, http1_client, parse_url, peer};
 use super::error::NetworkError;
 use super::http::{Answer, read};
 
@@ -50,11 +49,7 @@ impl QueryClient {
         headers.remove(CONTENT_ENCODING);
         // We read answers as they come.
         headers.remove(ACCEPT_ENCODING);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(90))
-            .pool_max_idle_per_host(1)
-            .build(connector(&uri, tls, Version::Http1)?);
+        let client = http1_client(&uri, tls, Duration::from_secs(90))?;
         Ok(Self { client, peer: peer(&uri), uri, headers, timeout: Duration::from_millis(timeout_ms) })
     }
 

@@ -5,11 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Uri;
+use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -111,6 +115,23 @@ pub(crate) fn header_map<'a>(
         map.insert(key, value);
     }
     Ok(map)
+}
+
+/// Returns a client that speaks HTTP/1 to `uri`, on one connection that stays for so long between two requests.
+pub(crate) fn http1_client<B>(
+    uri: &Uri,
+    files: &TlsFiles,
+    idle: Duration,
+) -> Result<Client<HttpsConnector<HttpConnector>, B>, SetupError>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(idle)
+        .pool_max_idle_per_host(1)
+        .build(connector(uri, files, Version::Http1)?))
 }
 
 /// Returns what opens connections to `uri`.

@@ -15,9 +15,8 @@ use hyper::{Method, Request, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connect::{SetupError, TlsFiles, Version, connector, header_map, parse_url, peer};
+use super::connect::{SetupError, TlsFiles, header_map, http1_client, parse_url, peer};
 use super::error::NetworkError;
 use crate::config::Compression;
 
@@ -67,11 +66,7 @@ impl HttpClient {
         if compression == Compression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(90))
-            .pool_max_idle_per_host(1)
-            .build(connector(&uri, tls, Version::Http1)?);
+        let client = http1_client(&uri, tls, Duration::from_secs(90))?;
         let timeout = Duration::from_millis(timeout_ms);
         Ok(Self { client, peer: peer(&uri), uri, headers, compression, timeout })
     }

@@ -13,9 +13,8 @@ use hyper::{Method, Request, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connect::{SetupError, TlsFiles, Version, connector, header_map, parse_url};
+use super::connect::{SetupError, TlsFiles, header_map, http1_client, parse_url};
 use super::error::{NetworkError, TlsProblem};
 use super::http::read;
 use crate::telemetry::ExportFailure;
@@ -105,11 +104,7 @@ impl PostClient {
         let mut headers = header_map(headers)?;
         // We read answers as they come.
         headers.remove(ACCEPT_ENCODING);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(1)
-            .build(connector(&uri, tls, Version::Http1)?);
+        let client = http1_client(&uri, tls, Duration::from_secs(30))?;
         Ok(Self { client, uri, headers, timeout: Duration::from_millis(timeout_ms) })
     }
 
