@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Transaction, params};
 
 use super::apply::Applied;
 use super::book::{Book, Job};
-use super::labels::{self, JobLabel, Labels};
+use super::labels::{self, JobLabel, Labels, same};
 use super::merge::{Known, Outcome, merge};
 use super::pricing::{Pricing, Spent};
 use super::rows::{Calls, Part, RunRow};
@@ -353,7 +353,7 @@ impl<'a> Writer<'a> {
             .book
             .jobs
             .get(self.last_job)
-            .is_some_and(|Job { facts, .. }| facts.job_id == job_id && facts.gateway == self.gateway);
+            .is_some_and(|Job { facts, .. }| facts.job_id == job_id && same(&facts.gateway, &self.gateway));
         if !is_last {
             let known = self.book.job_index.get(&self.gateway, job_id);
             self.last_job = known.unwrap_or_else(|| self.add_job(job_id));
