@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::model::{
     FilePosition, Reject, RejectReason, Run, RunAt, Runs, Status, TokenKind, UnixMs, UsageProvenance,
 };
-use crate::openclaw::run_log::{self, Name, PollError};
+use crate::openclaw::run_log::{self, Begin, Name, PollError};
 use crate::serve::SOURCES;
 use crate::tail::{OpenError, Reader};
 
@@ -177,7 +177,8 @@ impl Scan {
         from: Option<FilePosition>,
         now: UnixMs,
     ) -> Option<FilePosition> {
-        let poll = match run_log::poll(reader, runs_dir, name, from, false, now) {
+        let poll = match run_log::poll(reader, runs_dir, name, Begin::Behind(from), (false, Runs::new()), now)
+        {
             Ok(poll) => poll,
             Err(error) => {
                 self.refuse(name, error);

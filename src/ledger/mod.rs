@@ -25,6 +25,7 @@ mod endpoints;
 mod events;
 mod fold;
 mod growth;
+mod identify;
 mod jobs;
 mod labels;
 mod memory;

@@ -1,19 +1,18 @@
 //! One transaction's work on runs: what becomes of each record, and of each call that a run was billed for.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Transaction, params};
 
 use super::apply::Applied;
-use super::book::{Book, Job};
-use super::labels::{self, JobLabel, Labels, same};
+use super::book::Book;
+use super::labels::Labels;
 use super::merge::{Known, Outcome, merge};
 use super::pricing::{Pricing, Spent};
 use super::rows::{Calls, Part, RunRow};
 use super::segments;
 use super::series::{Change, Changes};
-use super::store::{db, id, pack_at, pack_facts, save_labels, unpack_facts};
+use super::store::{db, id, pack_at, pack_facts, unpack_facts};
 use super::totals::{ContextKind, SeriesKind, bucket};
 use crate::model::{
     Batch, Charge, CostProvenance, GatewayEvent, Priceable, Run, RunAt, Status, TokenKind, UnixMs, Usage,
@@ -29,13 +28,15 @@ pub(super) struct Writer<'a> {
     pub gateway: String,
     insert: CachedStatement<'a>,
     applied: Applied,
+    /// Records by outcome, in the order of [`Outcome::ALL`].
+    outcomes: [u64; Outcome::ALL.len()],
     changes: Changes,
     pub touched: BTreeSet<usize>,
     /// Jobs whose streak of errors cannot be carried forward.
     pub unsettled: BTreeSet<usize>,
     newest_record: Option<UnixMs>,
     /// The job that was asked for last.
-    last_job: usize,
+    pub(super) last_job: usize,
     pricing: &'a Pricing,
     /// By how much spending moved, and when it was spent.
     spent: Vec<Spent>,
@@ -60,6 +61,7 @@ impl<'a> Writer<'a> {
             gateway: String::new(),
             insert,
             applied: Applied::default(),
+            outcomes: [0; Outcome::ALL.len()],
             changes: Changes::new(),
             touched: BTreeSet::new(),
             unsettled: BTreeSet::new(),
@@ -77,8 +79,10 @@ impl<'a> Writer<'a> {
         batch: &Batch,
         fresh: &[&GatewayEvent],
     ) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
-        for run in batch.runs.iter() {
-            let outcome = self.record(&run)?;
+        let mut last = None;
+        for (run, is_kin) in batch.runs.iter_with_kin() {
+            let (outcome, place) = self.record_in(&run, last.filter(|_| is_kin))?;
+            last = place;
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
                 continue;
             }
@@ -99,23 +103,44 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         self.settle_streaks()?;
         self.spent.retain(|spent| spent.nano_usd != 0);
+        let counted = Outcome::ALL.into_iter().zip(self.outcomes).filter(|(_, n)| *n > 0);
+        self.applied.outcomes = counted.collect();
         self.applied.spent = self.spent;
         Ok((self.applied, self.changes, self.touched))
     }
 
     /// Counts what became of a record.
     pub fn count_outcome(&mut self, outcome: Outcome) {
-        *self.applied.outcomes.entry(outcome).or_default() += 1;
+        self.outcomes[outcome as usize] += 1;
     }
 
     /// Puts one record in: the outcomes table.
     pub fn record(&mut self, run: &Run<&str>) -> rusqlite::Result<Outcome> {
-        let job = self.job(run.key.job_id);
+        Ok(self.record_in(run, None)?.0)
+    }
+
+    /// The same where the job and the labels may be known, both as indexes. Returns them for the next record.
+    fn record_in(
+        &mut self,
+        run: &Run<&str>,
+        known: Option<(usize, usize)>,
+    ) -> rusqlite::Result<(Outcome, Option<(usize, usize)>)> {
+        let job = match known {
+            Some((job, _)) => job,
+            None => self.job(run.key.job_id),
+        };
         self.newest_record = self.newest_record.max(Some(run.recorded_at));
         if self.is_folded(run.key.at) {
-            return Ok(Outcome::Expired);
+            return Ok((Outcome::Expired, None));
         }
-        let labels = self.labels(job, run)?;
+        let labels = match known {
+            Some((_, labels)) => labels,
+            None => self.labels(job, run)?,
+        };
+        Ok((self.record_under(run, job, labels)?, Some((job, labels))))
+    }
+
+    fn record_under(&mut self, run: &Run<&str>, job: usize, labels: usize) -> rusqlite::Result<Outcome> {
         let charge = self.charge(&self.book.labels[labels], run.key.at.time(), &run.usage, false);
         let row = RunRow::of(run, labels, charge);
         if !self.insert_run(job, run.key.at, &row)? {
@@ -344,78 +369,6 @@ impl<'a> Writer<'a> {
             self.changes.entry((labels, kind)).or_insert(Change { total: 0, buckets: None, first: at });
         change.total += by;
         change.first = change.first.min(at);
-    }
-
-    /// Returns the index of a job, which may be new.
-    pub fn job(&mut self, job_id: &str) -> usize {
-        // Runs of a job mostly follow each other.
-        let is_last = self
-            .book
-            .jobs
-            .get(self.last_job)
-            .is_some_and(|Job { facts, .. }| facts.job_id == job_id && same(&facts.gateway, &self.gateway));
-        if !is_last {
-            let known = self.book.job_index.get(&self.gateway, job_id);
-            self.last_job = known.unwrap_or_else(|| self.add_job(job_id));
-        }
-        self.last_job
-    }
-
-    fn add_job(&mut self, job_id: &str) -> usize {
-        let at = self.book.jobs.len();
-        let mut job = Job::default();
-        job_id.clone_into(&mut job.facts.job_id);
-        job.facts.gateway.clone_from(&self.gateway);
-        job.facts.enabled = true;
-        self.book.jobs.push(job);
-        self.book.job_index.insert(&self.gateway, job_id, at);
-        self.touched.insert(at);
-        at
-    }
-
-    /// Returns the index of the labels that the run is counted under.
-    pub fn labels(&mut self, job: usize, run: &Run<&str>) -> rusqlite::Result<usize> {
-        if self.book.jobs[job].facts.label == JobLabel::Undecided {
-            let (own_jobs, max_jobs) = (self.book.own_jobs(), self.book.settings.max_jobs);
-            let entry = &mut self.book.jobs[job];
-            entry.facts.label = labels::decide(entry.schedule, entry.facts.defined, run, own_jobs, max_jobs);
-            self.touched.insert(job);
-        }
-        let entry = &mut self.book.jobs[job];
-        if let Some(name) = run.job_name.filter(|_| entry.facts.name.is_empty()) {
-            labels::bounded(name).clone_into(&mut entry.facts.name);
-            self.touched.insert(job);
-        }
-        if entry.defined_agent.is_none() && run.agent.is_some() && run.agent != entry.facts.agent.as_deref() {
-            entry.facts.agent = run.agent.map(ToOwned::to_owned);
-            self.touched.insert(job);
-        }
-        let (label, name) = (entry.facts.label, entry.facts.name.as_str());
-        let agent = entry.facts.agent.as_deref();
-        if let Some(last) = entry.last_labels
-            && self.book.labels[last].are_of(run, label, name, agent)
-        {
-            return Ok(last);
-        }
-        let wanted = Labels::of(&entry.facts.gateway, run, label, name, agent);
-        let at = self.label_set(wanted)?;
-        self.book.jobs[job].last_labels = Some(at);
-        Ok(at)
-    }
-
-    /// Returns the index of a set of labels, which may be new.
-    pub fn label_set(&mut self, labels: Labels) -> rusqlite::Result<usize> {
-        if let Some(at) = self.book.label_index.get(&labels) {
-            return Ok(*at);
-        }
-        let at = self.book.labels.len();
-        if self.book.runs.is_none() {
-            save_labels(self.transaction, at, &labels)?;
-        }
-        let labels = Arc::new(labels);
-        self.book.labels.push(Arc::clone(&labels));
-        self.book.label_index.insert(labels, at);
-        Ok(at)
     }
 
     /// Carries the job's newest run, newest success and streak of errors forward.

@@ -1,6 +1,6 @@
 //! Many runs with their texts in one place: no run of a history has memory of its own.
 
-use super::{Run, RunKey, SessionRef};
+use super::{Run, RunKey, SessionRef, UnixMs};
 
 /// Runs in the order in which they were put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,12 @@ impl Runs {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Takes all of them out. The memory stays.
+    pub fn clear(&mut self) {
+        self.texts.clear();
+        self.runs.clear();
     }
 
     /// Puts a run in behind the others. Of texts that a run shares with the one before there is one copy.
@@ -75,7 +81,36 @@ impl Runs {
 
     /// Returns the runs.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Run<&str>> + ExactSizeIterator {
-        self.runs.iter().map(|run| run.map(|span| texts_at(&self.texts, *span)))
+        self.runs.iter().map(|run| self.run(run))
+    }
+
+    /// Returns the runs, and of each whether all that a run is counted under is what it was of the one before it: job, name,
+    /// agent, provider and model.
+    pub fn iter_with_kin(&self) -> impl Iterator<Item = (Run<&str>, bool)> {
+        let labels = |run: &Run<Span>| (run.key.job_id, run.job_name, run.agent, run.provider, run.model);
+        let mut last = None;
+        self.runs.iter().map(move |run| {
+            let before = last.replace(labels(run));
+            // Of what is shared there is one copy.
+            (self.run(run), before == last)
+        })
+    }
+
+    /// Returns the runs that were recorded at a time or later.
+    pub fn recorded_since(&self, since: UnixMs) -> impl Iterator<Item = Run<&str>> {
+        self.runs.iter().filter(move |run| run.recorded_at >= since).map(|run| self.run(run))
+    }
+
+    /// Returns the jobs, once for runs that follow each other.
+    pub fn jobs(&self) -> impl Iterator<Item = &str> {
+        let mut last = None;
+        let jobs =
+            self.runs.iter().map(|run| run.key.job_id).filter(move |job| last.replace(*job) != Some(*job));
+        jobs.map(|job| texts_at(&self.texts, job))
+    }
+
+    fn run<'a>(&'a self, run: &'a Run<Span>) -> Run<&'a str> {
+        run.map(|span| texts_at(&self.texts, *span))
     }
 }
 
@@ -132,10 +167,34 @@ mod tests {
     }
 
     #[test]
+    fn kin_are_counted_under_the_same_labels() {
+        let all: Vec<Run> = (0..100).flat_map(|n| [run(n), run(n)]).collect();
+        let labels = |run: &Run| {
+            let Run { key, job_name, agent, provider, model, .. } = run.clone();
+            (key.job_id, job_name, agent, provider, model)
+        };
+        let mut packed = Runs::from(all.clone());
+        let mut kin = 0;
+        for (nth, (run, is_kin)) in packed.iter_with_kin().enumerate() {
+            assert_eq!(run.owned(), all[nth]);
+            assert_eq!(is_kin, nth > 0 && labels(&all[nth]) == labels(&all[nth - 1]), "{nth}");
+            kin += usize::from(is_kin);
+        }
+        assert!((100..150).contains(&kin), "{kin}");
+        packed.clear();
+        assert_eq!((packed.iter_with_kin().count(), packed == Runs::new()), (0, true));
+    }
+
+    #[test]
     fn what_is_put_in_comes_out() {
         let all: Vec<Run> = (0..100).chain(50..60).map(run).collect();
         let packed = Runs::from(all.clone());
         assert_eq!(packed.iter().map(|run| run.owned()).collect::<Vec<_>>(), all);
+        let recent: Vec<Run> = all.iter().filter(|run| run.recorded_at >= UnixMs(55)).cloned().collect();
+        assert_eq!(packed.recorded_since(UnixMs(55)).map(|run| run.owned()).collect::<Vec<_>>(), recent);
+        let mut jobs: Vec<&str> = all.iter().map(|run| run.key.job_id.as_str()).collect();
+        jobs.dedup();
+        assert_eq!(packed.jobs().collect::<Vec<_>>(), jobs);
         assert_eq!((packed.len(), packed.is_empty(), Runs::new().is_empty()), (110, false, true));
         let lengths: usize = all.iter().map(|run| run.key.job_id.len()).sum();
         let twice: usize = packed.texts.matches("job ").count();

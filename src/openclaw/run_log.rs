@@ -12,7 +12,7 @@ use std::path::Path;
 use super::record::{BEGINNING, is_whole_record, parse_line};
 use super::summary::summary_of;
 use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
-use crate::tail::{Age, Line, OpenError, Reader, open_regular, start_of_wanted};
+use crate::tail::{Age, Line, OpenError, Reader, Regular, open_regular, start_of_wanted};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "run-log";
@@ -92,21 +92,20 @@ pub enum PollError {
     Read(std::path::PathBuf, io::Error),
 }
 
+/// Where a look at a log begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// Behind what was read; `None`: nothing was.
+    Behind(Option<FilePosition>),
+    /// Where nothing is missed that was recorded from then on, as far as clocks went on ([`SLACK_MS`]).
+    Since(UnixMs),
+}
+
 /// Returns where to begin with a log so that nothing is missed that was recorded from `since` on: records are appended
 /// when their runs have ended, so that those lie at its end. Only a clock that was set back mixes them; it is for the
 /// caller to ask for as much more ([`SLACK_MS`]).
-///
-/// # Errors
-/// See [`PollError`].
-pub fn position_since(
-    runs_dir: &Path,
-    name: &OsStr,
-    since: UnixMs,
-    now: UnixMs,
-) -> Result<FilePosition, PollError> {
-    let file = open_regular(runs_dir, Path::new(name))?;
-    let failed = |error| PollError::Read(runs_dir.join(name), error);
-    let metadata = file.metadata().map_err(failed)?;
+fn position_since(log: &Regular, since: UnixMs, now: UnixMs) -> io::Result<FilePosition> {
+    let metadata = &log.metadata;
     let age = |line: &[u8]| match recorded_at(line, now) {
         Some(at) if at >= since => Age::Wanted,
         // What was torn by a crash may have a newer record behind it.
@@ -117,7 +116,7 @@ pub fn position_since(
     // What was not written to since holds nothing. A second is what some file systems know of times.
     let offset = match UnixMs(metadata.mtime().saturating_add(1).saturating_mul(1000)) < since {
         true => metadata.len(),
-        false => start_of_wanted(&file, BEYOND_BYTES, age).map_err(failed)?,
+        false => start_of_wanted(log, BEYOND_BYTES, age)?,
     };
     let file = FileId { dev: metadata.dev(), ino: metadata.ino() };
     Ok(FilePosition { file, offset, ..FilePosition::default() })
@@ -142,7 +141,8 @@ fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
     newest
 }
 
-/// Looks at one run log and returns what lies behind `from`, with what runs said if `summaries` are wanted.
+/// Looks at one run log and returns what lies from there on, with what runs said if `summaries` are wanted.
+/// `runs` is room for those that are found.
 ///
 /// # Errors
 /// See [`PollError`]; nothing is consumed then.
@@ -150,16 +150,21 @@ pub fn poll(
     reader: &mut Reader,
     runs_dir: &Path,
     name: &OsStr,
-    from: Option<FilePosition>,
-    summaries: bool,
+    begin: Begin,
+    (summaries, mut runs): (bool, Runs),
     now: UnixMs,
 ) -> Result<Poll, PollError> {
-    let file = open_regular(runs_dir, Path::new(name))?;
+    runs.clear();
+    let log = open_regular(runs_dir, Path::new(name))?;
     let failed = |error| PollError::Read(runs_dir.join(name), error);
-    let modified = file.metadata().map_err(failed)?.mtime().saturating_mul(1000);
+    let from = match begin {
+        Begin::Behind(from) => from,
+        Begin::Since(since) => Some(position_since(&log, since, now).map_err(failed)?),
+    };
+    let modified = log.metadata.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
     let source = source_id(name);
-    let (mut runs, mut said, mut rejects) = (Runs::new(), Vec::new(), Vec::new());
+    let (mut said, mut rejects) = (Vec::new(), Vec::new());
     let mut take = |line: &[u8]| {
         let before = runs.len();
         parse_line(line, now, |parsed| match parsed {
@@ -173,7 +178,7 @@ pub fn poll(
     };
     let mut too_long = Vec::new();
     let outcome = reader
-        .read(&file, from, BATCH_BYTES, offer_unfinished, |line| match line {
+        .read(&log, from, BATCH_BYTES, offer_unfinished, |line| match line {
             Line::Whole(line) => {
                 take(line);
                 true

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::search;
+use super::{Regular, search};
 use crate::model::{FileId, FilePosition, LineMark};
 
 /// Longest line that is handed out, in bytes without its newline.
@@ -68,26 +68,25 @@ impl Reader {
     /// Any error of reading; nothing is consumed then that was not handed out before.
     pub fn read(
         &mut self,
-        file: &File,
+        Regular { file, metadata }: &Regular,
         from: Option<FilePosition>,
         budget: u64,
         offer_unfinished: bool,
         mut on_line: impl FnMut(Line<'_>) -> bool,
     ) -> io::Result<Outcome> {
-        let metadata = file.metadata()?;
         let id = FileId { dev: metadata.dev(), ino: metadata.ino() };
         let mut outcome = self.start(file, id, metadata.len(), from)?;
-        let mut pass = Pass { position: outcome.to, filled: 0, taken: 0 };
+        let mut pass = Pass { position: outcome.to, size: metadata.len(), filled: 0, taken: 0 };
         let end_at = pass.position.offset.saturating_add(budget);
         loop {
             if pass.position.offset >= end_at {
                 outcome.more = true;
                 break;
             }
-            let read = self.fill(file, &mut pass)?;
+            let (read, is_end) = self.fill(file, &mut pass)?;
             outcome.bytes_read += read as u64;
             self.hand_out(&mut pass, &mut on_line);
-            if read == 0 {
+            if is_end {
                 if offer_unfinished {
                     self.offer_end(&mut pass, &mut on_line);
                 }
@@ -138,8 +137,8 @@ impl Reader {
         })
     }
 
-    /// Reads behind what the buffer holds; returns the number of bytes, 0 at the end of the file.
-    fn fill(&mut self, file: &File, pass: &mut Pass) -> io::Result<usize> {
+    /// Reads behind what the buffer holds; returns the number of bytes, and whether the file ends there.
+    fn fill(&mut self, file: &File, pass: &mut Pass) -> io::Result<(usize, bool)> {
         self.buffer.copy_within(pass.taken..pass.filled, 0);
         pass.filled -= pass.taken;
         pass.taken = 0;
@@ -154,8 +153,10 @@ impl Reader {
                 other => break other?,
             }
         };
+        let is_short = pass.filled + read < wanted;
         pass.filled += read;
-        Ok(read)
+        // A short read alone may have been interrupted; what comes behind the size that was seen is for the next look.
+        Ok((read, read == 0 || is_short && at + read as u64 >= pass.size))
     }
 
     /// Hands out the whole lines in the buffer and steps over what exceeds the limit.
@@ -218,6 +219,8 @@ fn mark_without_line(file: &File, offset: u64) -> io::Result<Option<LineMark>> {
 /// The state of one pass over a file: `buffer[taken..filled]` lies behind `position` (and its skipped bytes).
 struct Pass {
     position: FilePosition,
+    /// Size of the file when it was opened.
+    size: u64,
     filled: usize,
     taken: usize,
 }

@@ -19,6 +19,6 @@ mod search;
 mod watch;
 
 pub use lines::{Line, MAX_LINE_BYTES, Outcome, Reader};
-pub use open::{OpenError, open_regular};
+pub use open::{OpenError, Regular, open_regular};
 pub use search::{Age, start_of_wanted};
 pub use watch::{Cadence, Change, WatchMethod, Watcher, is_remote};

@@ -1,6 +1,6 @@
 //! Opens files of a directory that others write to, without ever blocking or leaving it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,15 @@ pub enum OpenError {
     },
 }
 
+/// A regular file, and what it was when it was opened.
+#[derive(Debug)]
+pub struct Regular {
+    /// The file, open for reading.
+    pub file: File,
+    /// Its size and times then.
+    pub metadata: Metadata,
+}
+
 /// Opens a regular file of `directory` for reading.
 ///
 /// A symbolic link is followed only to a file in the same directory. A FIFO or device is recognised before
@@ -37,7 +46,7 @@ pub enum OpenError {
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn open_regular(directory: &Path, name: &Path) -> Result<File, OpenError> {
+pub fn open_regular(directory: &Path, name: &Path) -> Result<Regular, OpenError> {
     let path = directory.join(name);
     let classify = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => OpenError::Vanished(path.clone()),
@@ -60,8 +69,6 @@ pub fn open_regular(directory: &Path, name: &Path) -> Result<File, OpenError> {
     let file =
         File::from(rustix::fs::open(&target, flags, Mode::empty()).map_err(|errno| classify(errno.into()))?);
     // The name may have been replaced between the look and the open.
-    if !file.metadata().map_err(classify)?.is_file() {
-        return Err(OpenError::NotAFile(path));
-    }
-    Ok(file)
+    let metadata = file.metadata().map_err(classify)?;
+    if metadata.is_file() { Ok(Regular { file, metadata }) } else { Err(OpenError::NotAFile(path)) }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Regular;
 use super::lines::{MAX_LINE_BYTES, trim_line_end};
 use crate::model::LineMark;
 
@@ -85,8 +86,12 @@ pub enum Age {
 ///
 /// # Errors
 /// Any error of reading.
-pub fn start_of_wanted(file: &File, beyond: u64, mut age: impl FnMut(&[u8]) -> Age) -> io::Result<u64> {
-    let size = file.metadata()?.len();
+pub fn start_of_wanted(
+    Regular { file, metadata }: &Regular,
+    beyond: u64,
+    mut age: impl FnMut(&[u8]) -> Age,
+) -> io::Result<u64> {
+    let size = metadata.len();
     let mut lines =
         Backwards { file, start: size, block: WANTED_BLOCK_BYTES, held: Vec::new(), skipping: false };
     let (mut start, mut older, mut any, mut is_long) = (size, 0, false, false);

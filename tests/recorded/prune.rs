@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 
-use openclaw_usage::model::{Batch, FilePosition};
-use openclaw_usage::openclaw::run_log;
+use openclaw_usage::model::{Batch, FilePosition, Runs};
+use openclaw_usage::openclaw::run_log::{self, Begin};
 use openclaw_usage::tail::Reader;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,8 +47,10 @@ impl Log {
         let (mut bytes, mut found) = (0, 0);
         loop {
             let name = OsStr::new(LOG);
-            let poll = run_log::poll(&mut self.reader, self.folder.path(), name, self.position, false, NOW)
-                .expect("a look");
+            let begin = Begin::Behind(self.position);
+            let poll =
+                run_log::poll(&mut self.reader, self.folder.path(), name, begin, (false, Runs::new()), NOW)
+                    .expect("a look");
             bytes += poll.bytes_read;
             if let Some(Batch { to, runs, rejects, gap, .. }) = poll.batch {
                 assert!(rejects.is_empty(), "{rejects:?}");

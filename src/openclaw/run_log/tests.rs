@@ -46,8 +46,9 @@ impl Log {
 
     fn poll(&mut self) -> Poll {
         let dir = self.path.parent().unwrap().to_path_buf();
-        let poll =
-            poll(&mut self.reader, &dir, OsStr::new("j.jsonl"), self.position, false, self.now).unwrap();
+        let begin = Begin::Behind(self.position);
+        let poll = poll(&mut self.reader, &dir, OsStr::new("j.jsonl"), begin, (false, Runs::new()), self.now)
+            .unwrap();
         if let Some(batch) = &poll.batch {
             assert_eq!(batch.from, self.position.map(Position::File));
             self.position = batch.to.file();
@@ -245,7 +246,10 @@ fn what_is_no_file_is_never_opened() {
     fs::write(inside.join("real.jsonl"), lines([0])).unwrap();
     std::os::unix::fs::symlink("real.jsonl", inside.join("in.jsonl")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(inside.join("socket.jsonl")).unwrap();
-    let look = |name: &str| poll(&mut Reader::default(), &inside, OsStr::new(name), None, false, NOW);
+    let begin = Begin::Behind(None);
+    let look = |name: &str| {
+        poll(&mut Reader::default(), &inside, OsStr::new(name), begin, (false, Runs::new()), NOW)
+    };
     for name in ["dir.jsonl", "fifo.jsonl", "socket.jsonl"] {
         assert!(matches!(look(name), Err(PollError::Open(OpenError::NotAFile(_)))), "{name}");
     }

@@ -15,7 +15,7 @@ use crate::model::{Batch, FilePosition, Position, RejectReason, SourceId, UnixMs
 use crate::openclaw::transcript::{
     self, Event, Lines, Name, Transcript, parse_line, parse_sessions_index, parse_trajectory_head,
 };
-use crate::tail::{OpenError, open_regular};
+use crate::tail::{OpenError, Regular, open_regular};
 
 /// Bytes that one look at a file reads at most: a large one must not hold the others up.
 const LOOK_BYTES: u64 = 4 << 20;
@@ -169,9 +169,9 @@ impl AgentFiles {
             return;
         }
         (known.index, known.index_read) = (stamp, Some(now));
-        let Some(bytes) = open_regular(directory, Path::new("sessions.json")).ok().and_then(|mut file| {
+        let Some(bytes) = open_regular(directory, Path::new("sessions.json")).ok().and_then(|mut index| {
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).ok().map(|_| bytes)
+            index.file.read_to_end(&mut bytes).ok().map(|_| bytes)
         }) else {
             return;
         };
@@ -228,8 +228,8 @@ impl AgentFiles {
         now: UnixMs,
     ) -> Read {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Read::All };
-        let file = match open_regular(directory, Path::new(name)) {
-            Ok(file) => file,
+        let Regular { file, metadata } = match open_regular(directory, Path::new(name)) {
+            Ok(regular) => regular,
             // A link that leads nowhere is there all the same.
             Err(OpenError::Vanished(_)) if !path.is_symlink() => return Read::All,
             Err(error) => {
@@ -237,7 +237,6 @@ impl AgentFiles {
                 return Read::All;
             }
         };
-        let Ok(metadata) = file.metadata() else { return Read::All };
         let stamp = stamp(&metadata);
         let mut state = match self.files.remove(path) {
             Some(state) if state.stamp.file == stamp.file && state.offset <= stamp.size => state,
@@ -428,9 +427,9 @@ fn stamp_at(path: &Path) -> Option<Stamp> {
 /// Reads the first line of the trajectory beside a transcript.
 fn trajectory_of(path: &Path) -> Option<transcript::SessionLink> {
     let stem = path.file_name()?.to_str()?.split(".jsonl").next()?.to_owned();
-    let file = open_regular(path.parent()?, Path::new(&format!("{stem}.trajectory.jsonl"))).ok()?;
+    let trajectory = open_regular(path.parent()?, Path::new(&format!("{stem}.trajectory.jsonl"))).ok()?;
     let mut head = Vec::new();
-    file.take(MAX_HEAD_BYTES).read_to_end(&mut head).ok()?;
+    trajectory.file.take(MAX_HEAD_BYTES).read_to_end(&mut head).ok()?;
     parse_trajectory_head(head.split(|byte| *byte == b'\n').next()?)
 }
 

@@ -73,6 +73,14 @@ pub struct Stamp {
     modified_ns: i128,
 }
 
+impl Stamp {
+    /// Returns whether it was last written to so long ago that its end is the end.
+    fn has_rested(&self, now: UnixMs) -> bool {
+        let modified_ms = i64::try_from(self.modified_ns / 1_000_000).unwrap_or(i64::MAX);
+        now.since(UnixMs(modified_ms)) >= run_log::UNFINISHED_MS
+    }
+}
+
 /// What a look did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::scope::Scope;
 use super::transcripts::Transcripts;
 use super::{Stamp, stamp};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, SourceId, UnixMs};
-use crate::openclaw::run_log::{self, Name, Poll, PollError};
+use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
+use crate::openclaw::run_log::{self, Begin, Name, Poll, PollError};
 use crate::tail::{OpenError, Reader};
 
 /// What was seen of the files in the directory of run logs.
@@ -88,8 +87,8 @@ impl RunLogs {
     fn is_due(&mut self, name: &OsStr, metadata: &Metadata, now: UnixMs) -> bool {
         let Some(seen) = self.seen.get_mut(name) else { return true };
         seen.sweep = self.sweeps;
-        let rested = || now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
-        seen.stamp != stamp(metadata) || seen.refused || (seen.unfinished && rested())
+        let stamp = stamp(metadata);
+        seen.stamp != stamp || seen.refused || (seen.unfinished && stamp.has_rested(now))
     }
 
     /// Reads one log until nothing new is left in it. Returns whether anything exported changed.
@@ -102,8 +101,17 @@ impl RunLogs {
     ) -> Result<bool, LedgerError> {
         let mut reader = std::mem::take(&mut self.reader);
         let summaries = into.0.wants_summaries();
-        let poll = |from| run_log::poll(&mut reader, runs_dir, name, from, summaries, now);
-        let changed = self.take(into, runs_dir, name, now, poll);
+        let poll = |from, room| {
+            run_log::poll(&mut reader, runs_dir, name, Begin::Behind(from), (summaries, room), now)
+        };
+        // Taken before the file is read: what is appended meanwhile makes it differ again.
+        let changed = match runs_dir.join(name).symlink_metadata() {
+            Ok(metadata) => self.take(into, name, stamp(&metadata), now, (&mut Runs::new(), poll)),
+            Err(_) => {
+                self.seen.remove(name);
+                Ok(false)
+            }
+        };
         self.reader = reader;
         changed
     }
@@ -117,53 +125,55 @@ impl RunLogs {
         scope: &Scope,
         now: UnixMs,
     ) -> Result<bool, LedgerError> {
-        let logs: Vec<Log> =
-            due.iter().map(|(name, stamp)| Log::of(ledger, runs_dir, name, *stamp)).collect();
+        let logs: Vec<Log> = due.iter().map(|(name, stamp)| Log::of(ledger, name, *stamp)).collect();
         std::thread::scope(|threads| {
             let polls: [_; READERS] = std::array::from_fn(|first| {
                 let (sender, receiver) = sync_channel(POLLS_AHEAD);
+                let (used, room) = channel();
                 let logs = logs.iter().enumerate().skip(first).step_by(READERS);
-                threads.spawn(move || read_all(logs, runs_dir, scope, now, &sender));
-                receiver
+                threads.spawn(move || read_all(logs, runs_dir, scope, now, (&sender, &room)));
+                (receiver, used)
             });
-            let mut changed = false;
-            for ((nth, log), polls) in logs.iter().enumerate().zip(polls.iter().cycle()) {
-                let next = |_: Option<FilePosition>| match polls.iter().find(|(of, _)| *of == nth) {
-                    Some((_, poll)) => poll,
-                    None => {
-                        Err(PollError::Read(runs_dir.join(log.name), std::io::ErrorKind::BrokenPipe.into()))
+            let (mut changed, mut room) = (false, Runs::new());
+            for ((nth, log), (polls, used)) in logs.iter().enumerate().zip(polls.iter().cycle()) {
+                let next = |_: Option<FilePosition>, room| {
+                    // Whoever reads may be done.
+                    _ = used.send(room);
+                    match polls.iter().find(|(of, _)| *of == nth) {
+                        Some((_, poll)) => poll,
+                        None => {
+                            let gone = std::io::ErrorKind::BrokenPipe.into();
+                            Err(PollError::Read(runs_dir.join(log.name), gone))
+                        }
                     }
                 };
-                changed |= self.take((&mut *ledger, &mut *transcripts), runs_dir, log.name, now, next)?;
+                let into = (&mut *ledger, &mut *transcripts);
+                changed |= self.take(into, log.name, log.stamp, now, (&mut room, next))?;
             }
             Ok(changed)
         })
     }
 
-    /// Takes what is found in one log, piece by piece.
+    /// Takes what is found in one log, piece by piece. `stamp` is what it was before that; `poll` gets the room of the runs before.
     fn take(
         &mut self,
         (ledger, transcripts): (&mut Ledger, &mut Transcripts),
-        runs_dir: &Path,
         name: &OsStr,
+        stamp: Stamp,
         now: UnixMs,
-        mut poll: impl FnMut(Option<FilePosition>) -> Result<Poll, PollError>,
+        (room, mut poll): (&mut Runs, impl FnMut(Option<FilePosition>, Runs) -> Result<Poll, PollError>),
     ) -> Result<bool, LedgerError> {
         let source = run_log::source_id(name);
-        // Taken before the file is read: what is appended meanwhile makes it differ again.
-        let Ok(metadata) = runs_dir.join(name).symlink_metadata() else {
-            self.seen.remove(name);
-            return Ok(false);
-        };
         let (mut changed, mut refused) = (false, false);
         let unfinished = loop {
             let stored = ledger.position(&source).cloned();
-            match poll(position_of(ledger, name, stamp(&metadata))) {
+            match poll(position_of(ledger, name, stamp), std::mem::take(room)) {
                 Ok(poll) => {
                     if let Some(batch) = poll.batch {
                         let batch = Batch { from: stored, ..batch };
                         changed |= ledger.apply(&batch, now)?.changed;
                         transcripts.runs(&batch.runs, now);
+                        *room = batch.runs;
                     }
                     if !poll.more {
                         break poll.unfinished;
@@ -171,15 +181,14 @@ impl RunLogs {
                 }
                 Err(PollError::Open(OpenError::Vanished(_))) => break false,
                 Err(error) => {
-                    changed |= self.refuse(ledger, name, &metadata, &error, now)?;
+                    changed |= self.refuse(ledger, name, stamp, &error, now)?;
                     refused = true;
                     break false;
                 }
             }
         };
-        let rested = now.since(UnixMs(metadata.mtime().saturating_mul(1000))) >= run_log::UNFINISHED_MS;
-        let unfinished = unfinished && !rested;
-        let seen = Seen { stamp: stamp(&metadata), unfinished, refused, sweep: self.sweeps };
+        let unfinished = unfinished && !stamp.has_rested(now);
+        let seen = Seen { stamp, unfinished, refused, sweep: self.sweeps };
         self.seen.insert(name.to_owned(), seen);
         Ok(changed)
     }
@@ -189,7 +198,7 @@ impl RunLogs {
         &self,
         ledger: &mut Ledger,
         name: &OsStr,
-        metadata: &Metadata,
+        stamp: Stamp,
         error: &PollError,
         now: UnixMs,
     ) -> Result<bool, LedgerError> {
@@ -200,7 +209,7 @@ impl RunLogs {
         };
         let source = run_log::source_id(name);
         let from = ledger.position(&source).cloned();
-        let file = stamp(metadata).file;
+        let file = stamp.file;
         let position = from.as_ref().and_then(Position::file);
         let refused_before = match position {
             Some(position) if position.last.is_none() && position.offset == 0 => position.file == file,
@@ -235,17 +244,15 @@ const POLLS_AHEAD: usize = 2;
 /// A log to be read by another thread.
 struct Log<'a> {
     name: &'a OsStr,
-    size: u64,
+    stamp: Stamp,
     from: Option<FilePosition>,
     summaries: bool,
 }
 
 impl<'a> Log<'a> {
-    fn of(ledger: &Ledger, runs_dir: &Path, name: &'a OsStr, listed: Stamp) -> Self {
-        // A link may have been listed in place of what it leads to.
-        let stamp = runs_dir.join(name).symlink_metadata().map_or(listed, |metadata| stamp(&metadata));
+    fn of(ledger: &Ledger, name: &'a OsStr, stamp: Stamp) -> Self {
         let from = position_of(ledger, name, stamp);
-        Self { name, size: listed.size, from, summaries: ledger.wants_summaries() }
+        Self { name, stamp, from, summaries: ledger.wants_summaries() }
     }
 
     /// Reads it piece by piece. Returns whether anybody still wants to know.
@@ -254,16 +261,17 @@ impl<'a> Log<'a> {
         reader: &mut Reader,
         (runs_dir, scope): (&Path, &Scope),
         now: UnixMs,
+        room: &Receiver<Runs>,
         mut tell: impl FnMut(Result<Poll, PollError>) -> bool,
     ) -> bool {
-        let mut left = self.size;
-        let mut from = match (self.from, scope.begin()) {
-            (None, Some(begin)) => run_log::position_since(runs_dir, self.name, begin, now).map(Some),
-            (from, _) => Ok(from),
+        let mut left = self.stamp.size;
+        let mut begin = match (self.from, scope.begin()) {
+            (None, Some(since)) => Begin::Since(since),
+            (from, _) => Begin::Behind(from),
         };
         loop {
-            let poll =
-                from.and_then(|from| run_log::poll(reader, runs_dir, self.name, from, self.summaries, now));
+            let runs = (self.summaries, room.try_recv().unwrap_or_default());
+            let poll = run_log::poll(reader, runs_dir, self.name, begin, runs, now);
             let done = poll.as_ref().map_or(0, |poll| poll.bytes_read.min(left));
             left -= done;
             scope.note(done);
@@ -272,27 +280,28 @@ impl<'a> Log<'a> {
             if !tell(poll) {
                 return false;
             }
-            from = match next {
-                Some(next) => Ok(Some(next)),
-                None => {
-                    scope.note(left);
-                    return true;
-                }
+            let Some(next) = next else {
+                scope.note(left);
+                return true;
             };
+            begin = Begin::Behind(Some(next));
         }
     }
 }
+
+/// What one look found in a log, which is given by its place among all of them.
+type Found = (usize, Result<Poll, PollError>);
 
 fn read_all<'a>(
     logs: impl Iterator<Item = (usize, &'a Log<'a>)>,
     runs_dir: &Path,
     scope: &Scope,
     now: UnixMs,
-    sender: &SyncSender<(usize, Result<Poll, PollError>)>,
+    (sender, room): (&SyncSender<Found>, &Receiver<Runs>),
 ) {
     let mut reader = Reader::default();
     for (nth, log) in logs {
-        if !log.read(&mut reader, (runs_dir, scope), now, |poll| sender.send((nth, poll)).is_ok()) {
+        if !log.read(&mut reader, (runs_dir, scope), now, room, |poll| sender.send((nth, poll)).is_ok()) {
             return;
         }
     }

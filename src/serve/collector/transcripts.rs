@@ -135,26 +135,22 @@ impl Sessions {
 
     /// Takes records of runs, so that calls find them.
     fn runs(&mut self, runs: &Runs, now: UnixMs) {
-        let mut last = None;
-        for run in runs.iter() {
-            let job_id = run.key.job_id;
-            // Runs of a job mostly follow each other.
-            if last != Some(job_id) && !self.news.contains(job_id) {
+        for job_id in runs.jobs() {
+            if !self.news.contains(job_id) {
                 self.news.insert(job_id.to_owned());
             }
-            last = Some(job_id);
-            if now.since(run.recorded_at) < REMEMBER_MS {
-                let run = run.owned();
-                if let Some(id) = run.session.id.as_ref().filter(|id| self.held.contains_key(*id)) {
-                    self.dirty.insert(id.clone());
-                }
-                self.attributor.add_run(KnownRun {
-                    key: run.key,
-                    duration_ms: run.duration_ms,
-                    session_id: run.session.id,
-                    session_key: run.session.key,
-                });
+        }
+        for run in runs.recorded_since(now.plus(1 - REMEMBER_MS)) {
+            let run = run.owned();
+            if let Some(id) = run.session.id.as_ref().filter(|id| self.held.contains_key(*id)) {
+                self.dirty.insert(id.clone());
             }
+            self.attributor.add_run(KnownRun {
+                key: run.key,
+                duration_ms: run.duration_ms,
+                session_id: run.session.id,
+                session_key: run.session.key,
+            });
         }
     }
 

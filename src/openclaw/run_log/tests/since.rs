@@ -27,7 +27,8 @@ impl Log {
     fn since(&mut self, since: i64) -> (Vec<i64>, u64) {
         let dir = self.path.parent().unwrap().to_path_buf();
         let begin = UnixMs(since - SLACK_MS);
-        self.position = Some(position_since(&dir, OsStr::new("j.jsonl"), begin, self.now).unwrap());
+        let log = open_regular(&dir, Path::new("j.jsonl")).unwrap();
+        self.position = Some(position_since(&log, begin, self.now).unwrap());
         self.starts(since)
     }
 
