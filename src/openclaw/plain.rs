@@ -186,6 +186,12 @@ fn number(rest: &mut &[u8]) -> Option<Number> {
     }
     let before = *rest;
     let mut value = 0;
+    // Times have thirteen digits.
+    if let Some((eight, behind)) = rest.split_first_chunk()
+        && let Some(digits) = eight_digits(*eight)
+    {
+        (value, *rest) = (digits, behind);
+    }
     while let [digit @ b'0'..=b'9', behind @ ..] = *rest {
         value = i64::wrapping_add(i64::wrapping_mul(value, 10), i64::from(*digit - b'0'));
         *rest = behind;
@@ -194,6 +200,23 @@ fn number(rest: &mut &[u8]) -> Option<Number> {
     let count = before.len() - rest.len();
     let leading_zero = count > 1 && before.first() == Some(&b'0');
     ((1..=DIGITS).contains(&count) && !leading_zero).then_some(Number::Integer(value))
+}
+
+/// Reads eight digits at once: each step joins neighbours, first to tens, then to hundreds, then to all.
+#[inline(always)]
+fn eight_digits(bytes: [u8; 8]) -> Option<i64> {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0xf0; 8]);
+    const TO_TEN: u64 = u64::from_le_bytes([6; 8]);
+    let word = u64::from_le_bytes(bytes);
+    // Neither below '0' nor, with six more, above '?'.
+    if word & HIGH != ZEROS || word.wrapping_add(TO_TEN) & HIGH != ZEROS {
+        return None;
+    }
+    let joined = (word & !HIGH).wrapping_mul(10 * 0x100 + 1) >> 8;
+    let joined = (joined & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 * 0x1_0000 + 1) >> 16;
+    let joined = (joined & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32;
+    Some(joined.cast_signed())
 }
 
 /// Steps over a text in which something else than blanks is.

@@ -147,3 +147,20 @@ fn recorded_lines_are_read() {
         assert!(lines > 20 && read == lines, "{name}: {read} of {lines} lines");
     }
 }
+
+#[test]
+fn eight_digits_are_read_as_one_by_one() {
+    let mut random = Rng::with_seed(8);
+    for _ in 0..2_000 {
+        let number = random.i64(0..100_000_000);
+        let text: [u8; 8] = format!("{number:08}").into_bytes().try_into().unwrap();
+        assert_eq!(eight_digits(text), Some(number));
+        for byte in u8::MIN..=u8::MAX {
+            let mut other = text;
+            other[random.usize(..8)] = byte;
+            let is_all = other.iter().all(u8::is_ascii_digit);
+            let expected = std::str::from_utf8(&other).ok().filter(|_| is_all);
+            assert_eq!(eight_digits(other), expected.and_then(|text| text.parse().ok()), "{other:?}");
+        }
+    }
+}
