@@ -9,10 +9,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use memchr::memmem;
+
 use super::record::{BEGINNING, is_whole_record, parse_line};
 use super::summary::summary_of;
 use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
-use crate::tail::{Age, Line, OpenError, Reader, Regular, open_regular, start_of_wanted};
+use crate::tail::{Age, Line, OpenError, Reader, Regular, open_regular};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "run-log";
@@ -104,19 +106,25 @@ pub enum Begin {
 /// Returns where to begin with a log so that nothing is missed that was recorded from `since` on: records are appended
 /// when their runs have ended, so that those lie at its end. Only a clock that was set back mixes them; it is for the
 /// caller to ask for as much more ([`SLACK_MS`]).
-fn position_since(log: &Regular, since: UnixMs, now: UnixMs) -> io::Result<FilePosition> {
+fn position_since(
+    reader: &mut Reader,
+    log: &Regular,
+    since: UnixMs,
+    now: UnixMs,
+) -> io::Result<FilePosition> {
+    let beginning = memmem::Finder::new(BEGINNING);
     let metadata = &log.metadata;
     let age = |line: &[u8]| match recorded_at(line, now) {
         Some(at) if at >= since => Age::Wanted,
         // What was torn by a crash may have a newer record behind it.
-        Some(_) if line.len() > 1 && memchr::memmem::find(&line[1..], BEGINNING).is_some() => Age::Unknown,
+        Some(_) if line.len() > 1 && beginning.find(&line[1..]).is_some() => Age::Unknown,
         Some(_) => Age::Older,
         None => Age::Unknown,
     };
     // What was not written to since holds nothing. A second is what some file systems know of times.
     let offset = match UnixMs(metadata.mtime().saturating_add(1).saturating_mul(1000)) < since {
         true => metadata.len(),
-        false => start_of_wanted(log, BEYOND_BYTES, age)?,
+        false => reader.start_of_wanted(log, BEYOND_BYTES, age)?,
     };
     let file = FileId { dev: metadata.dev(), ino: metadata.ino() };
     Ok(FilePosition { file, offset, ..FilePosition::default() })
@@ -159,7 +167,7 @@ pub fn poll(
     let failed = |error| PollError::Read(runs_dir.join(name), error);
     let from = match begin {
         Begin::Behind(from) => from,
-        Begin::Since(since) => Some(position_since(&log, since, now).map_err(failed)?),
+        Begin::Since(since) => Some(position_since(reader, &log, since, now).map_err(failed)?),
     };
     let modified = log.metadata.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;

@@ -103,6 +103,20 @@ impl Reader {
         Ok(outcome)
     }
 
+    /// Returns an offset behind which all lines lie that are wanted, in a file whose lines are mostly in the order of time:
+    /// from the end backwards until `beyond` bytes in a row were of older lines. The file's length if no line is wanted.
+    ///
+    /// # Errors
+    /// Any error of reading.
+    pub fn start_of_wanted(
+        &mut self,
+        regular: &Regular,
+        beyond: u64,
+        age: impl FnMut(&[u8]) -> search::Age,
+    ) -> io::Result<u64> {
+        search::start_of_wanted(regular, beyond, &mut self.buffer, age)
+    }
+
     /// Finds where to go on: steps 2 to 4 of the module's description.
     fn start(
         &mut self,

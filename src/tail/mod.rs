@@ -20,5 +20,5 @@ mod watch;
 
 pub use lines::{Line, MAX_LINE_BYTES, Outcome, Reader};
 pub use open::{OpenError, Regular, open_regular};
-pub use search::{Age, start_of_wanted};
+pub use search::Age;
 pub use watch::{Cadence, Change, WatchMethod, Watcher, is_remote};

@@ -49,11 +49,11 @@ pub(super) fn is_at(file: &File, offset: u64, mark: LineMark, buffer: &mut Vec<u
 /// The line before it must be the one that was before it then, unless it now is the first: the same line
 /// may stand in a file twice, and only the first copy was consumed.
 pub(super) fn backwards(file: &File, size: u64, mark: LineMark) -> io::Result<(Option<Found>, u64)> {
-    let mut lines =
-        Backwards { file, start: size, block: FIRST_BLOCK_BYTES, held: Vec::new(), skipping: false };
+    let mut room = Vec::new();
+    let mut lines = Backwards::new(file, size, FIRST_BLOCK_BYTES, &mut room);
     let mut candidate: Option<Found> = None;
     while let Some((at, span, content)) = lines.next()? {
-        let content = trim_line_end(&content);
+        let content = trim_line_end(content);
         if content.is_empty() {
             continue;
         }
@@ -81,22 +81,18 @@ pub enum Age {
     Unknown,
 }
 
-/// Returns an offset behind which all lines lie that are wanted, in a file whose lines are mostly in the order of time:
-/// from the end backwards until `beyond` bytes in a row were of older lines. The file's length if no line is wanted.
-///
-/// # Errors
-/// Any error of reading.
-pub fn start_of_wanted(
+/// See [`Reader::start_of_wanted`](super::Reader::start_of_wanted). `room` is memory that may be used.
+pub(super) fn start_of_wanted(
     Regular { file, metadata }: &Regular,
     beyond: u64,
+    room: &mut Vec<u8>,
     mut age: impl FnMut(&[u8]) -> Age,
 ) -> io::Result<u64> {
     let size = metadata.len();
-    let mut lines =
-        Backwards { file, start: size, block: WANTED_BLOCK_BYTES, held: Vec::new(), skipping: false };
+    let mut lines = Backwards::new(file, size, WANTED_BLOCK_BYTES, room);
     let (mut start, mut older, mut any, mut is_long) = (size, 0, false, false);
     while let Some((at, span, content)) = lines.next()? {
-        match age(trim_line_end(&content)) {
+        match age(trim_line_end(content)) {
             Age::Wanted => (start, any, older) = (at, true, 0),
             Age::Older => older += span,
             // It may be wanted, and what is wanted may lie before it.
@@ -123,52 +119,62 @@ fn is_first_wanted(file: &File, age: &mut impl FnMut(&[u8]) -> Age) -> io::Resul
     Ok(line.is_some_and(|line| age(line) == Age::Wanted))
 }
 
-/// Iterates over the lines of a file from its end, in memory bounded by one line.
+/// Goes over the lines of a file from its end, in memory bounded by one line.
 struct Backwards<'a> {
     file: &'a File,
     /// Offset of the first byte held.
     start: u64,
     block: u64,
-    held: Vec<u8>,
+    /// `held[..left]` lies before the lines that were handed out.
+    held: &'a mut Vec<u8>,
+    left: usize,
     /// Whether the end of the held bytes is the head of a line that is too long to be held.
     skipping: bool,
 }
 
-impl Backwards<'_> {
-    /// Returns the line before: its offset, its length with its newline, and its bytes (empty if too long).
-    fn next(&mut self) -> io::Result<Option<(u64, u64, Vec<u8>)>> {
-        loop {
-            // A newline at the very end closes the line itself, unless that line's end was let go of.
-            let closed = !self.skipping && self.held.last() == Some(&b'\n');
-            let inner = self.held.len() - usize::from(closed);
-            if let Some(newline) = memchr::memrchr(b'\n', &self.held[..inner]) {
-                let line = self.held.split_off(newline + 1);
-                let too_long = std::mem::take(&mut self.skipping);
-                let (at, span) = (self.start + self.held.len() as u64, line.len() as u64);
-                return Ok(Some((at, span, if too_long { Vec::new() } else { line })));
-            }
-            if self.start == 0 {
-                let line = std::mem::take(&mut self.held);
-                let too_long = std::mem::take(&mut self.skipping);
-                return Ok((!line.is_empty())
-                    .then(|| (0, line.len() as u64, if too_long { Vec::new() } else { line })));
-            }
-            if self.held.len() > MAX_LINE_BYTES + 1 {
-                // The line goes on before what is held and is too long already: keep none of it.
-                self.skipping = true;
-                self.held.clear();
-            }
-            self.read_block()?;
-        }
+impl<'a> Backwards<'a> {
+    fn new(file: &'a File, size: u64, block: u64, room: &'a mut Vec<u8>) -> Self {
+        Self { file, start: size, block, held: room, left: 0, skipping: false }
     }
 
+    /// Returns the line before: its offset, its length with its newline, and its bytes (empty if too long).
+    fn next(&mut self) -> io::Result<Option<(u64, u64, &[u8])>> {
+        let begin = loop {
+            // A newline at the very end closes the line itself, unless that line's end was let go of.
+            let held = self.held.get(..self.left).unwrap_or_default();
+            let closed = !self.skipping && held.last() == Some(&b'\n');
+            let inner = held.len() - usize::from(closed);
+            if let Some(newline) = memchr::memrchr(b'\n', &held[..inner]) {
+                break newline + 1;
+            }
+            if self.start == 0 {
+                break 0;
+            }
+            if held.len() > MAX_LINE_BYTES + 1 {
+                // The line goes on before what is held and is too long already: keep none of it.
+                self.skipping = true;
+                self.left = 0;
+            }
+            self.read_block()?;
+        };
+        let end = std::mem::replace(&mut self.left, begin);
+        let too_long = std::mem::take(&mut self.skipping);
+        let line = self.held.get(begin..end).unwrap_or_default();
+        let found = (self.start + begin as u64, line.len() as u64, if too_long { &[] } else { line });
+        Ok((!line.is_empty()).then_some(found))
+    }
+
+    /// Reads the bytes before those that are left, and puts them before those.
     fn read_block(&mut self) -> io::Result<()> {
         let length = self.block.min(self.start);
         self.block = (self.block * 4).min(LARGEST_BLOCK_BYTES);
-        let mut block = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut block, self.start - length)?;
-        block.append(&mut self.held);
-        self.held = block;
+        let more = usize::try_from(length).unwrap_or(usize::MAX);
+        if self.held.len() < self.left + more {
+            self.held.resize(self.left + more, 0);
+        }
+        self.held.copy_within(..self.left, more);
+        self.file.read_exact_at(&mut self.held[..more], self.start - length)?;
+        self.left += more;
         self.start -= length;
         Ok(())
     }
