@@ -2,7 +2,7 @@
 //!
 //! Whoever asks once what a state directory holds needs what a run used, and neither a file nor what series are made
 //! of. Invariant: what is put in comes out again, but for a run's context, which only series tell of. About
-//! 100 B a run.
+//! 60 B a run.
 
 use super::rows::{Calls, RunRow};
 use super::store::{count, db, id, pack_at, pack_facts, unpack_facts};
@@ -10,10 +10,19 @@ use crate::model::{CostProvenance, RunAt, Usage};
 
 /// Stands for a number that is not known.
 const NOT_KNOWN: i64 = -1;
+/// The same among numbers of 32 bits.
+const NARROW_NOT_KNOWN: u32 = u32::MAX;
+
+/// Tokens by kind, ms from the start to the record, and ms that it took.
+type Numbers<T> = [T; 6];
 
 /// Runs by job, each job's by their packed time.
 #[derive(Debug, Default)]
-pub(super) struct Runs(Vec<Pages>);
+pub(super) struct Runs {
+    jobs: Vec<Pages>,
+    /// Numbers of the few runs of which one has more than 32 bits.
+    wide: Vec<Numbers<i64>>,
+}
 
 /// The runs of a job in their order, in pages: mostly a run is put behind the last one, and anywhere else it moves no more
 /// than a page.
@@ -98,29 +107,37 @@ impl Pages {
     }
 }
 
-/// A [`RunRow`] in half the space.
+/// A [`RunRow`] in a third of the space.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
-    tokens: [i64; 4],
-    recorded: i64,
-    duration_ms: i64,
     cost: i64,
+    /// If they are wide, the first is their place among those.
+    numbers: Numbers<u32>,
     calls: u32,
     labels: u32,
     facts: u16,
     charged: u8,
+    is_wide: bool,
 }
 
 impl Packed {
-    fn of(row: &RunRow) -> Self {
+    fn of(row: &RunRow, wide: &mut Vec<Numbers<i64>>) -> Self {
         let known = |number: Option<u64>| number.map_or(NOT_KNOWN, db);
-        let usage = &row.usage;
+        let Usage { input, output, cache_read, cache_write } = row.usage;
+        let [input, output, cache_read, cache_write] = [input, output, cache_read, cache_write].map(known);
+        let all = [input, output, cache_read, cache_write, row.recorded, known(row.duration_ms)];
+        let is_wide = !all.iter().zip(0..).all(|(number, nth)| is_narrow(*number, nth));
+        let numbers = if is_wide {
+            wide.push(all);
+            [u32::try_from(wide.len() - 1).unwrap_or(u32::MAX); 6]
+        } else {
+            all.map(|number| u32::try_from(number).unwrap_or(NARROW_NOT_KNOWN))
+        };
         // What is known of no cost is not kept, as in the table.
         let charged = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
         Self {
-            tokens: [usage.input, usage.output, usage.cache_read, usage.cache_write].map(known),
-            recorded: row.recorded,
-            duration_ms: known(row.duration_ms),
+            numbers,
+            is_wide,
             cost: charged.map_or(0, |calls| calls.cost),
             calls: u32::try_from(row.calls.count).unwrap_or(u32::MAX),
             labels: u32::try_from(row.labels).unwrap_or(u32::MAX),
@@ -131,13 +148,21 @@ impl Packed {
         }
     }
 
-    fn row(&self) -> RunRow {
+    fn numbers(&self, wide: &[Numbers<i64>]) -> Numbers<i64> {
+        match self.is_wide {
+            true => wide.get(self.numbers[0] as usize).copied().unwrap_or([NOT_KNOWN; 6]),
+            false => self.numbers.map(|n| if n == NARROW_NOT_KNOWN { NOT_KNOWN } else { i64::from(n) }),
+        }
+    }
+
+    fn row(&self, wide: &[Numbers<i64>]) -> RunRow {
         let known = |number: i64| (number != NOT_KNOWN).then(|| count(number));
         let (status, reason, delivery, provenance) = unpack_facts(i64::from(self.facts));
-        let [input, output, cache_read, cache_write] = self.tokens.map(known);
+        let [input, output, cache_read, cache_write, recorded, duration_ms] = self.numbers(wide);
+        let [input, output, cache_read, cache_write] = [input, output, cache_read, cache_write].map(known);
         RunRow {
-            recorded: self.recorded,
-            duration_ms: known(self.duration_ms),
+            recorded,
+            duration_ms: known(duration_ms),
             labels: self.labels as usize,
             status,
             reason,
@@ -151,28 +176,34 @@ impl Packed {
     }
 }
 
+/// Returns whether a number has room in 32 bits. The time to the record is always known: there -1 is a number.
+fn is_narrow(number: i64, nth: usize) -> bool {
+    const RECORDED: usize = 4;
+    (0..i64::from(NARROW_NOT_KNOWN)).contains(&number) || number == NOT_KNOWN && nth != RECORDED
+}
+
 impl Runs {
     /// Puts a run in. Returns whether it was not there.
     pub fn insert(&mut self, job: usize, at: RunAt, row: &RunRow) -> bool {
-        if self.0.len() <= job {
-            self.0.resize_with(job + 1, Pages::default);
+        if self.jobs.len() <= job {
+            self.jobs.resize_with(job + 1, Pages::default);
         }
-        self.0[job].insert(pack_at(at), || Packed::of(row))
+        self.jobs[job].insert(pack_at(at), || Packed::of(row, &mut self.wide))
     }
 
     pub fn get(&self, job: usize, at: RunAt) -> Option<RunRow> {
-        self.0.get(job)?.get(pack_at(at)).map(Packed::row)
+        self.jobs.get(job)?.get(pack_at(at)).map(|run| run.row(&self.wide))
     }
 
     /// Changes a run that is there.
     pub fn set(&mut self, job: usize, at: RunAt, row: &RunRow) {
-        if let Some(known) = self.0.get_mut(job).and_then(|runs| runs.get_mut(pack_at(at))) {
-            *known = Packed::of(row);
+        if let Some(known) = self.jobs.get_mut(job).and_then(|runs| runs.get_mut(pack_at(at))) {
+            *known = Packed::of(row, &mut self.wide);
         }
     }
 
     pub fn remove(&mut self, job: usize, at: RunAt) {
-        if let Some(runs) = self.0.get_mut(job) {
+        if let Some(runs) = self.jobs.get_mut(job) {
             runs.remove(pack_at(at));
         }
     }
@@ -184,15 +215,16 @@ impl Runs {
         since: i64,
         until: i64,
     ) -> impl DoubleEndedIterator<Item = (i64, RunRow)> {
-        let runs = self.0.get(job).into_iter();
+        let runs = self.jobs.get(job).into_iter();
         // An empty window may end before it begins.
-        runs.flat_map(move |runs| runs.between(since, until.max(since))).map(|(at, run)| (*at, run.row()))
+        let runs = runs.flat_map(move |runs| runs.between(since, until.max(since)));
+        runs.map(|(at, run)| (*at, run.row(&self.wide)))
     }
 
     /// Returns numbers of jobs and packed times behind `after` of runs whose usage has no price.
     pub fn unpriced(&self, after: (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
         let runs = self
-            .0
+            .jobs
             .iter()
             .enumerate()
             .flat_map(|(job, runs)| runs.0.iter().flatten().map(move |run| (id(job), run)));
@@ -209,6 +241,7 @@ mod tests {
     use fastrand::Rng;
 
     use super::*;
+    use crate::model::UnixMs;
 
     /// Whatever is done in whatever order, it is a sorted map.
     #[test]
@@ -224,7 +257,8 @@ mod tests {
                     1 => 3_000 - step,
                     _ => random.i64(0..span),
                 };
-                let run = Packed { tokens: [step; 4], ..Packed::of(&row()) };
+                let cost = step;
+                let run = Packed { cost, ..Packed::of(&row(), &mut Vec::new()) };
                 if random.u8(..8) == 0 {
                     let at = random.i64(0..span);
                     pages.remove(at);
@@ -234,12 +268,12 @@ mod tests {
                     known.entry(at).or_insert(step);
                 }
                 if let (Some(run), Some(known)) = (pages.get_mut(at), known.get_mut(&at)) {
-                    (run.tokens, *known) = ([step; 4], step);
+                    (run.cost, *known) = (step, step);
                 }
-                assert_eq!(pages.get(at).map(|run| run.tokens[0]), known.get(&at).copied());
+                assert_eq!(pages.get(at).map(|run| run.cost), known.get(&at).copied());
             }
             let shown = |since, until| -> Vec<(i64, i64)> {
-                pages.between(since, until).map(|(at, run)| (*at, run.tokens[0])).collect()
+                pages.between(since, until).map(|(at, run)| (*at, run.cost)).collect()
             };
             for _ in 0..50 {
                 let since = random.i64(-9..3_010);
@@ -250,6 +284,31 @@ mod tests {
             assert!(pages.0.iter().all(|page| (1..=PAGE).contains(&page.len())), "seed {seed}");
             assert!(shown(i64::MIN, i64::MAX).len() == known.len() && !known.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out() {
+        let mut runs = Runs::default();
+        let narrow = i64::from(NARROW_NOT_KNOWN);
+        let edges = [0, 1, narrow - 1, narrow, narrow + 1, i64::MAX];
+        let known = |n: i64| u64::try_from(n).ok();
+        let mut rows = Vec::new();
+        for (nth, edge) in edges.into_iter().chain([-1, -2]).enumerate() {
+            let usage = Usage { input: known(edge), cache_write: Some(7), ..Usage::default() };
+            rows.push(RunRow { usage, duration_ms: Some(3), recorded: 5, labels: nth, ..row() });
+            rows.push(RunRow { duration_ms: known(edge), ..row() });
+            rows.push(RunRow { recorded: edge, duration_ms: Some(1), ..row() });
+        }
+        let at = |nth: usize| RunAt::Started(UnixMs(i64::try_from(nth).unwrap()));
+        for (nth, row) in rows.iter().enumerate() {
+            assert!(runs.insert(0, at(nth), row) && runs.get(0, at(nth)).as_ref() == Some(row), "{row:?}");
+        }
+        assert_eq!(runs.between(0, 0, i64::MAX).map(|(_, row)| row).collect::<Vec<_>>(), rows);
+        for (nth, row) in rows.iter().rev().enumerate() {
+            runs.set(0, at(nth), row);
+            assert_eq!(runs.get(0, at(nth)).as_ref(), Some(row));
+        }
+        assert!(!runs.wide.is_empty() && size_of::<(i64, Packed)>() == 56);
     }
 
     fn row() -> RunRow {
