@@ -1,8 +1,8 @@
-//! What runs used, read on one thread and added up on another: half of a report is reading.
+//! What runs used, read on one thread and added up on another, which takes longer: the first adds up too while it is ahead.
 //!
-//! Invariant: runs are handed out in the order in which they are read, as on one thread.
+//! Invariant: each run is handed out once, and on either thread runs come in the order in which they are read.
 
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{TrySendError, channel, sync_channel};
 
 use super::LedgerError;
 use super::segments::Segment;
@@ -104,9 +104,11 @@ impl Load {
     }
 }
 
-/// Hands out, on a thread of its own, the runs in the pieces that `read` finds meanwhile.
+/// Hands out the runs in the pieces that `read` finds meanwhile: to `beside` on a thread of its own, and to `here` on this one
+/// what that thread is behind with. Without a `here` all go there, in the order in which they are read.
 pub(super) fn read_ahead(
-    mut on_run: impl FnMut(&UsedRun<'_>) + Send,
+    mut beside: impl FnMut(&UsedRun<'_>) + Send,
+    mut here: Option<impl FnMut(&UsedRun<'_>)>,
     read: impl FnOnce(&mut dyn FnMut(Piece<'_>)) -> Result<(), LedgerError>,
 ) -> Result<(), LedgerError> {
     let (sender, loads) = sync_channel::<Load>(LOADS_AHEAD);
@@ -116,22 +118,76 @@ pub(super) fn read_ahead(
         threads.spawn(move || {
             let mut room = Vec::new();
             for mut load in loads {
-                load.hand_out(&mut room, &mut on_run);
+                load.hand_out(&mut room, &mut beside);
                 load.clear();
                 _ = back.send(load);
             }
         });
-        let mut load = Load::default();
+        let (mut load, mut room) = (Load::default(), Vec::new());
         let outcome = read(&mut |piece| {
             load.add(&piece);
-            if load.is_full() {
-                let next = done.try_recv().unwrap_or_default();
-                // Nobody listens only after a panic, which ends the program.
-                _ = sender.send(std::mem::replace(&mut load, next));
+            if !load.is_full() {
+                return;
             }
+            // Nobody listens only after a panic, which ends the program.
+            if let Err(TrySendError::Full(full)) = sender.try_send(std::mem::take(&mut load)) {
+                if let Some(here) = &mut here {
+                    full.hand_out(&mut room, here);
+                    load = full;
+                    load.clear();
+                    return;
+                }
+                _ = sender.send(full);
+            }
+            load = done.try_recv().unwrap_or_default();
         });
         _ = sender.send(load);
         drop(sender);
         outcome
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Reason, RunAt, Status, UnixMs, UsageProvenance};
+
+    /// The other thread waits until more lies ahead of it than waits for it.
+    #[test]
+    fn each_run_is_handed_out_once_whoever_has_time() {
+        let runs = i64::try_from(RUNS * (LOADS_AHEAD + 9)).unwrap();
+        let run = |n: i64| UsedRun {
+            job: 1,
+            at: RunAt::Started(UnixMs(n)),
+            recorded_at: UnixMs(n),
+            duration_ms: None,
+            status: Status::Ok,
+            reason: Reason::None,
+            provenance: UsageProvenance::None,
+            parts: &[],
+        };
+        for shared in [true, false] {
+            let (begin, begun) = channel();
+            let (mut first, mut second, mut waits) = (Vec::new(), Vec::new(), shared);
+            let all = &mut first;
+            let beside = move |run: &UsedRun<'_>| {
+                if std::mem::take(&mut waits) {
+                    begun.recv().unwrap();
+                }
+                all.push(run.at.time().0);
+            };
+            let here = shared.then_some(|run: &UsedRun<'_>| second.push(run.at.time().0));
+            read_ahead(beside, here, |on_piece| {
+                (0..runs).for_each(|n| on_piece(Piece::Run(&run(n))));
+                _ = begin.send(());
+                Ok(())
+            })
+            .unwrap();
+            assert!(first.is_sorted() && second.is_sorted());
+            assert_eq!(second.len(), if shared { RUNS * 8 } else { 0 });
+            first.append(&mut second);
+            first.sort_unstable();
+            assert_eq!(first, (0..runs).collect::<Vec<_>>());
+        }
+    }
 }

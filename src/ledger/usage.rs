@@ -215,7 +215,8 @@ impl<'a> UsageReader<'a> {
         self.pieces(window, &wanted, &mut |piece| piece.hand_out(&mut parts, &mut on_run))
     }
 
-    /// The same on a thread of its own, while this one reads ahead.
+    /// The same by two threads: one of its own calls `beside`, and this one, which reads ahead, `here` for what the other has
+    /// no time for. Without a `here`, or where there is nothing to read, all of it is for one of them.
     ///
     /// # Errors
     /// What SQLite says.
@@ -223,13 +224,14 @@ impl<'a> UsageReader<'a> {
         &self,
         window: Window,
         wanted: impl Fn(usize) -> bool,
-        on_run: impl FnMut(&UsedRun<'_>) + Send,
+        beside: impl FnMut(&UsedRun<'_>) + Send,
+        here: Option<impl FnMut(&UsedRun<'_>)>,
     ) -> Result<(), LedgerError> {
         if self.runs.is_some() {
             // There is nothing to wait for.
-            return self.for_each_run(window, wanted, on_run);
+            return self.for_each_run(window, wanted, beside);
         }
-        super::ahead::read_ahead(on_run, |on_piece| self.pieces(window, &wanted, on_piece))
+        super::ahead::read_ahead(beside, here, |on_piece| self.pieces(window, &wanted, on_piece))
     }
 
     fn pieces(

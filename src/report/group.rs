@@ -233,6 +233,7 @@ fn id(index: usize) -> i64 {
 }
 
 /// Turns places into keys and keys into cells.
+#[derive(Clone)]
 pub(super) struct Grouping<'a> {
     names: &'a Names,
     by: &'a [Dimension],
@@ -334,6 +335,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// Periods of one kind in one zone, each found once.
+#[derive(Clone)]
 pub(super) struct Periods {
     period: Period,
     zone: Zone,

@@ -193,6 +193,14 @@ impl Sums {
         self.durations.absorb(durations);
     }
 
+    /// Adds how the cost of a group's runs is known, where none of them is in another group.
+    pub(super) fn absorb_knowledge(&mut self, group: &Self) {
+        self.priced_runs += group.priced_runs;
+        self.unpriced_runs += group.unpriced_runs;
+        self.partial_runs += group.partial_runs;
+        self.unknown_runs += group.unknown_runs;
+    }
+
     /// Adds runs of a folded day.
     pub(super) fn add_folded(&mut self, folded: &FoldedRuns, slot: usize) {
         self.add_runs(folded.status, folded.runs);

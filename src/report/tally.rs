@@ -117,31 +117,57 @@ impl Tally {
         selected: &Selected,
         grouping: &mut Grouping<'_>,
     ) -> Result<(), ReportError> {
-        let windows = || tallies.iter().map(|tally| tally.window);
-        let since = windows().map(|window| window.since).min().unwrap_or_default();
-        let until = windows().map(|window| window.until).max().unwrap_or_default();
-        let by_run = grouping.is_by_run();
-        for tally in tallies.iter_mut() {
+        let windows: Vec<Window> = tallies.iter().map(|tally| tally.window).collect();
+        let since = windows.iter().map(|window| window.since).min().unwrap_or_default();
+        let until = windows.iter().map(|window| window.until).max().unwrap_or_default();
+        let mut others: Vec<Self> = windows.into_iter().map(Self::new).collect();
+        let mut grouping_of_others = grouping.clone();
+        for tally in tallies.iter_mut().chain(&mut others) {
             tally.unpriced.resize(usage.labels.len(), 0);
         }
+        let by_run = grouping.is_by_run();
+        let add = |tallies: &mut [Self], grouping: &mut Grouping<'_>, run: &UsedRun<'_>| {
+            let at = run.at.time();
+            let Some(tally) = tallies.iter_mut().find(|tally| tally.window.contains(at)) else { return };
+            if by_run {
+                tally.add_single(run, selected, grouping);
+            } else {
+                tally.add(run, selected, grouping);
+            }
+        };
+        // Where runs are groups, all of them are held against each other.
+        let here = (!by_run).then_some(|run: &UsedRun<'_>| add(&mut others, &mut grouping_of_others, run));
         usage.for_each_run_beside(
             Window { since, until },
             |job| selected.job(job),
-            |run| {
-                let at = run.at.time();
-                let Some(tally) = tallies.iter_mut().find(|tally| tally.window.contains(at)) else { return };
-                if by_run {
-                    tally.add_single(run, selected, grouping);
-                } else {
-                    tally.add(run, selected, grouping);
-                }
-            },
+            |run| add(tallies, grouping, run),
+            here,
         )?;
+        tallies.iter_mut().zip(others).for_each(|(tally, other)| tally.merge(other));
         tallies.iter_mut().try_for_each(|tally| tally.finish(usage, selected, grouping))
     }
 
+    /// Adds what another has added up, of other runs in the same window, before either is finished.
+    pub fn merge(&mut self, other: Self) {
+        for Group { key, first, sums } in other.groups {
+            match self.index.get(&key) {
+                Some(known) => {
+                    let known = &mut self.groups[*known].sums;
+                    known.absorb(&sums);
+                    known.absorb_knowledge(&sums);
+                }
+                None => {
+                    self.index.insert(key.clone(), self.groups.len());
+                    self.groups.push(Group { key, first, sums });
+                }
+            }
+        }
+        self.totals.absorb_knowledge(&other.totals);
+        self.unpriced.iter_mut().zip(other.unpriced).for_each(|(runs, more)| *runs += more);
+    }
+
     /// Adds what is not told run by run.
-    fn finish(
+    pub fn finish(
         &mut self,
         usage: &UsageReader<'_>,
         selected: &Selected,
@@ -168,7 +194,7 @@ impl Tally {
     }
 
     /// Adds a run to its groups, and to the totals what those do not tell.
-    fn add(&mut self, run: &UsedRun<'_>, selected: &Selected, grouping: &mut Grouping<'_>) {
+    pub fn add(&mut self, run: &UsedRun<'_>, selected: &Selected, grouping: &mut Grouping<'_>) {
         let at = run.at.time();
         let slot = self.slot(at);
         self.touched.clear();

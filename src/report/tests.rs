@@ -1,11 +1,12 @@
 //! Whole reports of small ledgers, made of the runs that each test names.
 
+mod by_two;
 mod export;
 
 use std::sync::Arc;
 
 use super::*;
-use crate::ledger::{Ledger, LedgerReader, OpenOptions, Window};
+use crate::ledger::{Ledger, LedgerReader, OpenOptions, UsedRun, Window};
 use crate::model::{
     Batch, BilledCall, Billing, BudgetDefinition, BudgetMatch, Charge, Cost, CostProvenance, Delivery,
     FilePosition, JobDefinition, NanoUsd, Period, Position, Reason, Run, RunAt, RunKey, ScheduleKind,
