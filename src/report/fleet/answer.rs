@@ -152,6 +152,10 @@ fn refusal(status: u16, body: &[u8], document: Option<Document>) -> Refusal {
             Refusal::Query { status, kind: words(&said.error_type), words: words(&said.error) }
         }
         (404 | 405, _) => Refusal::NotFound(status),
+        // What VictoriaMetrics says where others say 404.
+        (400, None) if String::from_utf8_lossy(body).contains("unsupported path") => {
+            Refusal::NotFound(status)
+        }
         (_, Some(said)) => Refusal::Status { status, words: words(&said.error) },
         (_, None) => Refusal::Status { status, words: words(&String::from_utf8_lossy(body)) },
     }
@@ -215,6 +219,12 @@ mod tests {
                 "no query API at that path (HTTP 404); give --prometheus the URL",
             ),
             (405, String::new(), "no query API"),
+            (
+                400,
+                "requestURI: /x; unsupported path requested: \"/x\"".to_owned(),
+                "no query API at that path (HTTP 400)",
+            ),
+            (400, "<h1>bad request</h1>".to_owned(), "answers HTTP 400: <h1>bad"),
             (302, String::new(), "sends us elsewhere (HTTP 302), which is not followed"),
             (
                 422,

@@ -164,10 +164,22 @@ impl Prometheus {
         if let Some(ms) = at_ms {
             target.push_str(&format!("&time={}.{:03}", ms / 1000, ms % 1000));
         }
-        let data = self.api(&target);
-        assert_eq!(data["resultType"], "vector", "the result of {promql}");
-        let samples = data["result"].as_array().expect("a list of samples").iter().map(sample);
-        samples.collect()
+        samples(&self.api(&target), promql)
+    }
+
+    /// Every sample in a range, as its API tells them: labels and points of each series.
+    #[cfg(feature = "fleet")]
+    pub fn raw(&self, range: &str, at_ms: u64) -> Vec<Value> {
+        let at = format!("{}.{:03}", at_ms / 1000, at_ms % 1000);
+        let mut data = self.api(&format!("/api/v1/query?query={}&time={at}", http::escape(range)));
+        assert_eq!(data["resultType"], "matrix", "the result of {range}");
+        serde_json::from_value(data["result"].take()).expect("a list of series")
+    }
+
+    /// Where it keeps its data.
+    #[cfg(feature = "fleet")]
+    pub fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     /// How many series have a number somewhere in a query over time: from and to in milliseconds since 1970, and the step.
@@ -215,6 +227,12 @@ pub(super) fn numbers(data: &Value) -> usize {
     };
     let series = data["result"].as_array().expect("a list of series").iter();
     series.filter(|one| one["values"].as_array().expect("points").iter().any(is_number)).count()
+}
+
+/// The samples of an answer to an instant query.
+pub(super) fn samples(data: &Value, promql: &str) -> Vec<Sample> {
+    assert_eq!(data["resultType"], "vector", "the result of {promql}");
+    data["result"].as_array().expect("a list of samples").iter().map(sample).collect()
 }
 
 fn sample(sample: &Value) -> Sample {
