@@ -53,6 +53,9 @@ pub enum Refusal {
          http://HOST:9090, or https://HOST/prometheus for Mimir"
     )]
     NotFound(u16),
+    /// 400 of a server that was spoken to in plain text.
+    #[error("it speaks TLS there; use https:// in --prometheus")]
+    Tls,
     /// 3xx.
     #[error("it sends us elsewhere (HTTP {0}), which is not followed; give --prometheus the final URL")]
     Elsewhere(u16),
@@ -153,12 +156,16 @@ fn refusal(status: u16, body: &[u8], document: Option<Document>) -> Refusal {
         }
         (404 | 405, _) => Refusal::NotFound(status),
         // What VictoriaMetrics says where others say 404.
-        (400, None) if String::from_utf8_lossy(body).contains("unsupported path") => {
-            Refusal::NotFound(status)
-        }
+        (400, None) if says(body, "unsupported path requested") => Refusal::NotFound(status),
+        // What every server written in Go says.
+        (400, None) if says(body, "HTTP request to an HTTPS server") => Refusal::Tls,
         (_, Some(said)) => Refusal::Status { status, words: words(&said.error) },
         (_, None) => Refusal::Status { status, words: words(&String::from_utf8_lossy(body)) },
     }
+}
+
+fn says(body: &[u8], what: &str) -> bool {
+    String::from_utf8_lossy(body).contains(what)
 }
 
 /// Returns foreign text as one short line.
@@ -225,6 +232,11 @@ mod tests {
                 "no query API at that path (HTTP 400)",
             ),
             (400, "<h1>bad request</h1>".to_owned(), "answers HTTP 400: <h1>bad"),
+            (
+                400,
+                "Client sent an HTTP request to an HTTPS server.\n".to_owned(),
+                "use https:// in --prometheus",
+            ),
             (302, String::new(), "sends us elsewhere (HTTP 302), which is not followed"),
             (
                 422,

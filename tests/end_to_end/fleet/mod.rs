@@ -1,6 +1,7 @@
 //! `report --prometheus`: what a real server tells of real daemons is what their ledgers tell.
 
 mod days;
+mod guarded;
 #[cfg(feature = "fleet")]
 mod others;
 

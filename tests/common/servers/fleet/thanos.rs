@@ -30,7 +30,7 @@ impl Sidecar {
                 "sidecar",
                 &[
                     format!("--prometheus.url=http://{}", prometheus.address()),
-                    format!("--tsdb.path={}", prometheus.data().display()),
+                    format!("--tsdb.path={}", prometheus.path("data").display()),
                     format!("--grpc-address={grpc}"),
                     format!("--http-address={http}"),
                 ],
