@@ -102,6 +102,9 @@ struct Document {
     error: String,
     #[serde(default)]
     warnings: Vec<String>,
+    /// A cluster of VictoriaMetrics says so here, and not by a warning.
+    #[serde(rename = "isPartial", default)]
+    is_partial: bool,
     data: Option<Data>,
 }
 
@@ -140,7 +143,10 @@ pub fn read(status: u16, body: &[u8], most: usize) -> Result<Answer, Refusal> {
         let value = item.value.1.parse().map_err(|_| Refusal::NotAnAnswer(words(&item.value.1)))?;
         Ok(Sample { labels: item.metric, value })
     });
-    let warnings = document.warnings.iter().map(|text| words(text)).collect();
+    let mut warnings: Vec<String> = document.warnings.iter().map(|text| words(text)).collect();
+    if document.is_partial {
+        warnings.push("a part of its storage did not answer".to_owned());
+    }
     Ok(Answer { samples: samples.collect::<Result<_, Refusal>>()?, warnings })
 }
 
@@ -211,6 +217,12 @@ mod tests {
         let body = br#"{"status":"success","warnings":["store\ngone"],"infos":["x"],"data":{"resultType":"vector","result":[]}}"#;
         let expected = Answer { samples: Vec::new(), warnings: vec!["store gone".to_owned()] };
         assert_eq!(read(200, body, MOST), Ok(expected));
+        for (said, warnings) in [("false", &[][..]), ("true", &["a part of its storage did not answer"])] {
+            let body = format!(
+                r#"{{"status":"success","isPartial":{said},"data":{{"resultType":"vector","result":[]}}}}"#
+            );
+            assert_eq!(read(200, body.as_bytes(), MOST).unwrap().warnings, warnings);
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn stored(server: &Fleet, body: &[u8]) {
 }
 
 /// Appends the record of a run of ten seconds.
-fn finished(log: &Path, started: UnixMs, n: i64, model: &str) {
+pub(super) fn finished(log: &Path, started: UnixMs, n: i64, model: &str) {
     let job = log.file_stem().and_then(|stem| stem.to_str()).expect("a job");
     let (started, ended) = (started.0, started.0 + 10_000);
     let line = format!(

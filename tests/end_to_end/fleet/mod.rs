@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::common::daemon::{Daemon, PROGRAM, Sandbox, now};
 use crate::common::gateway::Simulation;
-use crate::common::servers::{Fleet, Version};
+use crate::common::servers::{Fleet, Prometheus, Version};
 
 use super::until_told;
 
@@ -173,4 +173,29 @@ fn what_cannot_be_told(home: &Path, server: &[&str]) {
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
         assert!(!stderr.contains("me:pw"), "{stderr}");
     }
+}
+
+/// Where labels are made of the scope they are the same ones after an upgrade; and names without suffixes are told of.
+#[test]
+fn prometheus_3_that_translates_otherwise_is_told_of() {
+    let config =
+        "otlp: {translation_strategy: UnderscoreEscapingWithoutSuffixes, promote_scope_metadata: true}\n";
+    let prometheus = Prometheus::start_with_config(Version::V3, config, &[]);
+    let sandbox = Sandbox::new();
+    let mut simulation = Simulation::new(&sandbox.state_dir(), 54, now().plus(-60_000), false);
+    simulation.pass(10_000);
+    let daemon = sandbox.serve(&["--otlp-endpoint", &prometheus.otlp_endpoint()]);
+    daemon.until_counted(simulation.truth());
+    daemon.terminate();
+    let scopes = "count by (otel_scope_name, otel_scope_version) (last_over_time(openclaw_tokens[1h]))";
+    let scopes: Vec<_> = prometheus.query(scopes, None).into_iter().map(|(labels, _)| labels).collect();
+    let expected = BTreeMap::from([("otel_scope_name".to_owned(), "openclaw-usage".to_owned())]);
+    assert_eq!(scopes, [expected]);
+    let output = report(&sandbox.path(""), &["--prometheus", &format!("http://{}", prometheus.address())]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("It has them under names without units and types: set otel_metric_suffixes_enabled"),
+        "{stderr}"
+    );
 }

@@ -53,9 +53,20 @@ impl Fleet {
     /// Thanos in front of a Prometheus.
     #[cfg(feature = "fleet")]
     pub fn thanos_sidecar() -> Self {
+        Self::sidecar(&[])
+    }
+
+    /// The same that knows of a further store, where nobody is.
+    #[cfg(feature = "fleet")]
+    pub fn thanos_without_a_store() -> Self {
+        Self::sidecar(&["--endpoint-strict=127.0.0.1:1"])
+    }
+
+    #[cfg(feature = "fleet")]
+    fn sidecar(flags: &[&str]) -> Self {
         let prometheus =
             Prometheus::start_with_config(Version::V3, "global: {external_labels: {cluster: test}}\n", &[]);
-        let sidecar = thanos::Sidecar::start(&prometheus);
+        let sidecar = thanos::Sidecar::start(&prometheus, flags);
         Self::new(
             (prometheus.address(), PROMETHEUS_OTLP),
             (sidecar.querier(), ""),

@@ -20,8 +20,8 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Returns when the querier knows the sidecar.
-    pub fn start(prometheus: &Prometheus) -> Self {
+    /// Returns when the querier, which is given these flags too, knows the sidecar.
+    pub fn start(prometheus: &Prometheus, flags: &[&str]) -> Self {
         on_free_ports("thanos sidecar", || {
             let folder = TempDir::new().expect("a temporary directory");
             let [grpc, http] = free_addresses();
@@ -35,7 +35,7 @@ impl Sidecar {
                     format!("--http-address={http}"),
                 ],
             )?;
-            let querier = Querier::start(&folder, grpc)?;
+            let querier = Querier::start(&folder, grpc, flags)?;
             Ok(Self { querier, _process: process, _folder: folder })
         })
     }
@@ -72,7 +72,7 @@ impl Receive {
                     format!("--receive.capnproto-address={replication}"),
                 ],
             )?;
-            let querier = Querier::start(&folder, grpc)?;
+            let querier = Querier::start(&folder, grpc, &[])?;
             Ok(Self { querier, receiver, metrics: http, _process: process, _folder: folder })
         })
     }
@@ -111,17 +111,15 @@ struct Querier {
 }
 
 impl Querier {
-    fn start(folder: &TempDir, store: SocketAddr) -> Result<Self, String> {
+    fn start(folder: &TempDir, store: SocketAddr, flags: &[&str]) -> Result<Self, String> {
         let [grpc, address] = free_addresses();
-        let process = thanos(
-            folder,
-            "query",
-            &[
-                format!("--endpoint={store}"),
-                format!("--grpc-address={grpc}"),
-                format!("--http-address={address}"),
-            ],
-        )?;
+        let mut all = vec![
+            format!("--endpoint={store}"),
+            format!("--grpc-address={grpc}"),
+            format!("--http-address={address}"),
+        ];
+        all.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let process = thanos(folder, "query", &all)?;
         until(&format!("the querier on {address} knows the store on {store}"), || {
             let stores = http::get(address, "/api/v1/stores").ok()?.text();
             (stores.contains(&store.to_string()) && stores.contains("\"lastError\":null")).then_some(())
