@@ -72,8 +72,8 @@ manifests-check:
 	cd deploy/kubernetes/check && OPENCLAW_USAGE=$(CURDIR)/target/debug/openclaw-usage APISERVER=$${OPENCLAW_USAGE_TEST_SERVERS:-$(cache)/test-servers}/kube-apiserver \
 	  GOFLAGS=-mod=readonly GOWORK=off go test -count=1 -tags apiserver ./...
 
-# Part of `make test` but for servers that take too long to build for each clone. VictoriaMetrics, which Go's module proxy does not
-# have, is what VICTORIA_METRICS names, or victoria-metrics in PATH (Debian's package of that name).
+# Part of `make test` but for servers that take too long to build for each clone. VictoriaMetrics is not built but taken from the
+# system: what VICTORIA_METRICS names, or victoria-metrics in PATH, as Debian packages it.
 fleet-check:
 	@command -v $${VICTORIA_METRICS:-victoria-metrics} >/dev/null || { echo 'make fleet-check: install victoria-metrics, or name the program in VICTORIA_METRICS' >&2; exit 1; }
 	tests/servers/build.sh prometheus thanos mimir

@@ -1,5 +1,4 @@
-//! VictoriaMetrics, whose program is not built here: the module proxy does not have it. It is what `VICTORIA_METRICS` names, or
-//! `victoria-metrics` in PATH.
+//! VictoriaMetrics, whose program is not built here: it is what `VICTORIA_METRICS` names, or `victoria-metrics` in PATH.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
