@@ -16,7 +16,7 @@ arch := $(subst aarch64,arm64,$(subst x86_64,amd64,$(shell uname -m)))
 static := target/static/$(arch)
 
 .PHONY: help test servers duckdb node manifests lint deny bench demo dashboards-check dashboards-pictures dashboards-cost \
-	manifests-check gateways-check static deb image-check release-check
+	manifests-check fleet-check gateways-check static deb image-check release-check
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo 'make release-check  two builds are equal, both architectures, the whole Dockerfile, the package, manifests-check (needs root and half an hour)'
 	@echo 'make dashboards-check GRAFANA_URL=…   asks a running Grafana for the dashboards, and each of their queries'
 	@echo 'make manifests-check   deploy/kubernetes, judged by a real API server, which is built once (six minutes of a processor)'
+	@echo 'make fleet-check       report --prometheus over Mimir and Thanos, built once (seven minutes of a processor), and a VictoriaMetrics'
 	@echo 'make gateways-check GATEWAYS=…   config-manager against real gateways: folders of installed npm packages openclaw'
 	@echo 'make dashboards-pictures   draws docs/img/dashboard-*.png (needs Node, npm, Chromium and Go; about ten minutes)'
 	@echo 'make dashboards-cost       what the dashboards ask costs a Prometheus with 90 days (needs Go; about ten minutes)'
@@ -70,6 +71,13 @@ manifests-check:
 	cargo build
 	cd deploy/kubernetes/check && OPENCLAW_USAGE=$(CURDIR)/target/debug/openclaw-usage APISERVER=$${OPENCLAW_USAGE_TEST_SERVERS:-$(cache)/test-servers}/kube-apiserver \
 	  GOFLAGS=-mod=readonly GOWORK=off go test -count=1 -tags apiserver ./...
+
+# Part of `make test` but for servers that take too long to build for each clone. VictoriaMetrics is not built but taken from the
+# system: what VICTORIA_METRICS names, or victoria-metrics in PATH, as Debian packages it.
+fleet-check:
+	@command -v $${VICTORIA_METRICS:-victoria-metrics} >/dev/null || { echo 'make fleet-check: install victoria-metrics, or name the program in VICTORIA_METRICS' >&2; exit 1; }
+	tests/servers/build.sh prometheus thanos mimir
+	cargo test --features fleet --test main end_to_end::fleet::others
 
 # GATEWAYS: what `npm install --ignore-scripts openclaw@VERSION` put into node_modules/openclaw, of each version.
 gateways-check: node

@@ -28,7 +28,7 @@
 //! | `operations` | what docs/operations.md has an operator do by hand: no counter falls |
 //! | `compose` | what Compose starts, started on loopback with its own configurations and command lines |
 //! | `image` | the container image, run as strictly as a cluster would (feature `image`, `make image-check`) |
-//! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki |
+//! | `end_to_end` | totals in a real Prometheus and a real Collector, events in a real Loki; reports over Thanos, Mimir and VictoriaMetrics (feature `fleet`, `make fleet-check`) |
 //!
 //! `common` is the harness: recorded state directories, the program in a sandbox and, with the feature `e2e`, real
 //! servers. Of the modules of tests, those that need a server are compiled with that feature only (`make test`).

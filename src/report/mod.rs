@@ -34,8 +34,8 @@ pub use compat::compat;
 pub use csv::csv;
 pub use figures::cost as cost_text;
 pub use fleet::{
-    Answer, Family, Gathering, Identity, Question, Refusal, Sample, Span, count as whole_count, discovery,
-    fallen, fleet_report, identify, pieces, questions, read as read_answer, seen_late,
+    Answer, Family, Gathering, Identity, Question, Refusal, Sample, Span, Unfound, count as whole_count,
+    discovery, fallen, fleet_report, identify, pieces, questions, read as read_answer, seen_late,
 };
 pub use group::{Cell, Dimension};
 pub use json::{SCHEMA, json};

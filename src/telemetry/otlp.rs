@@ -81,7 +81,7 @@ fn envelope<'a>(
                 resource_attributes(&Resource { service_instance_id: other.to_owned(), ..resource.clone() })
             }
         }),
-        scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: String::new() }],
+        scope_metrics: vec![ScopeMetrics { scope: Some(unversioned()), metrics, schema_url: String::new() }],
         schema_url: String::new(),
     });
     ExportMetricsServiceRequest { resource_metrics: resource_metrics.collect() }
@@ -184,6 +184,11 @@ pub(super) fn scope() -> InstrumentationScope {
         version: env!("CARGO_PKG_VERSION").into(),
         ..Default::default()
     }
+}
+
+/// Returns the same without a version: servers that make labels of it would take every series for a new one after an upgrade.
+fn unversioned() -> InstrumentationScope {
+    InstrumentationScope { version: String::new(), ..scope() }
 }
 
 /// Returns the only resource attributes that are ever sent.

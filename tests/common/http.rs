@@ -28,10 +28,14 @@ pub fn get_accepting(server: SocketAddr, target: &str, accept: &str) -> io::Resu
 
 #[cfg(feature = "e2e")]
 pub fn post(server: SocketAddr, target: &str, content_type: &str, body: &[u8]) -> io::Result<Response> {
+    send(server, &format!("POST {target}"), &format!("Content-Type: {content_type}\r\n"), body)
+}
+
+/// A request of that method and target, such as `GET /`, with further lines of its head.
+#[cfg(feature = "e2e")]
+pub fn send(server: SocketAddr, request: &str, lines: &str, body: &[u8]) -> io::Result<Response> {
     let length = body.len();
-    let head = format!(
-        "POST {target} HTTP/1.0\r\nHost: {server}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
-    );
+    let head = format!("{request} HTTP/1.0\r\nHost: {server}\r\n{lines}Content-Length: {length}\r\n\r\n");
     exchange(server, &head, body)
 }
 

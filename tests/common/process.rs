@@ -75,6 +75,21 @@ impl Process {
         kill_process(self.pid(), Signal::HUP).expect("SIGHUP to a child of ours");
     }
 
+    /// SIGINT, as Ctrl-C sends it.
+    pub fn interrupt(&self) {
+        kill_process(self.pid(), Signal::INT).expect("SIGINT to a child of ours");
+    }
+
+    /// SIGSTOP: nothing of it runs until it may go on.
+    pub fn stop(&self) {
+        kill_process(self.pid(), Signal::STOP).expect("SIGSTOP to a child of ours");
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).expect("SIGCONT to a child of ours");
+    }
+
     /// SIGTERM, and waits for the end.
     #[cfg(feature = "e2e")]
     pub fn terminate(self) -> ExitStatus {

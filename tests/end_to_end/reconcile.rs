@@ -8,33 +8,32 @@ use serde_json::Value;
 
 use crate::common::daemon::{Sandbox, now};
 use crate::common::gateway::Simulation;
-use crate::common::servers::{Prometheus, Version};
+use crate::common::servers::{Fleet, Version};
 
-use super::fleet::report;
-use super::until_stored;
+use super::fleet::{pushing, report};
+use super::until_told;
 
 #[test]
 fn differences_have_reasons_with_prometheus_2() {
-    differences_have_reasons(Version::V2);
+    differences_have_reasons(|| Fleet::prometheus(Version::V2));
 }
 
 #[test]
 fn differences_have_reasons_with_prometheus_3() {
-    differences_have_reasons(Version::V3);
+    differences_have_reasons(|| Fleet::prometheus(Version::V3));
 }
 
-fn differences_have_reasons(version: Version) {
-    let prometheus = Prometheus::start(version, &[]);
-    let url = format!("http://{}", prometheus.address());
+pub(super) fn differences_have_reasons(start: fn() -> Fleet) {
+    let server = start();
     let sandbox = Sandbox::new();
     let mut simulation = Simulation::new(&sandbox.state_dir(), 57, now().plus(-60_000), false);
     simulation.pass(40_000);
-    let office = ["--otlp-endpoint", &prometheus.otlp_endpoint(), "--gateway", "office"];
-    let daemon = sandbox.serve(&office);
+    let daemon = pushing(&sandbox, &server, "office");
     daemon.until_counted(simulation.truth());
-    until_stored(&prometheus, simulation.truth());
+    until_told(&server, simulation.truth());
     daemon.terminate();
-    let asked = Asked { sandbox: &sandbox, url: &url, since: "1h" };
+    server.settle();
+    let asked = Asked { sandbox: &sandbox, flags: server.flags(), since: "1h" };
 
     let (status, document) = asked.of(&sandbox.ledger());
     assert_eq!((status, &document["equal"]), (Some(0), &Value::Bool(true)), "{document:#}");
@@ -60,29 +59,29 @@ fn differences_have_reasons(version: Version) {
     daemon.terminate();
     assert_eq!(asked.reasons(&sandbox.ledger()), reasons(&[], &["not_yet_pushed"]));
     // What is pushed again is equal again, and what the gateway forgets stays in the ledger.
-    let daemon = sandbox.serve(&office);
-    until_stored(&prometheus, simulation.truth());
+    let daemon = pushing(&sandbox, &server, "office");
+    until_told(&server, simulation.truth());
     daemon.terminate();
+    server.settle();
     assert_eq!(asked.reasons(&sandbox.ledger()), reasons(&[], &[]));
     let logs = fs::read_dir(sandbox.state_dir().join("cron/runs")).expect("run logs").flatten();
     let log = logs.max_by_key(|log| log.metadata().map_or(0, |log| log.len())).expect("a run log");
     fs::remove_file(log.path()).expect("a run log that can be removed");
     assert_eq!(asked.reasons(&sandbox.ledger()), reasons(&["pruned_upstream"], &[]));
-    what_the_server_saw_late(version);
+    what_the_server_saw_late(&start());
 }
 
 /// History from before the daemon's first start.
-fn what_the_server_saw_late(version: Version) {
-    let prometheus = Prometheus::start(version, &[]);
-    let url = format!("http://{}", prometheus.address());
+fn what_the_server_saw_late(server: &Fleet) {
     let sandbox = Sandbox::new();
     let mut simulation = Simulation::new(&sandbox.state_dir(), 58, now().plus(-7_200_000), false);
     simulation.pass(20_000);
-    let daemon = sandbox.serve(&["--otlp-endpoint", &prometheus.otlp_endpoint()]);
+    let daemon = pushing(&sandbox, server, "office");
     daemon.until_counted(simulation.truth());
-    until_stored(&prometheus, simulation.truth());
+    until_told(server, simulation.truth());
     daemon.terminate();
-    let asked = Asked { sandbox: &sandbox, url: &url, since: "3h" };
+    server.settle();
+    let asked = Asked { sandbox: &sandbox, flags: server.flags(), since: "3h" };
     assert_eq!(asked.reasons(&sandbox.ledger()), reasons(&[], &["seen_late"]));
 }
 
@@ -94,16 +93,17 @@ fn reasons(sources: &[&str], prometheus: &[&str]) -> Reasons {
 
 struct Asked<'a> {
     sandbox: &'a Sandbox,
-    url: &'a str,
-    since: &'a str,
+    flags: Vec<String>,
+    since: &'static str,
 }
 
 impl Asked<'_> {
     fn of(&self, ledger: &Path) -> (Option<i32>, Value) {
         let (ledger, dir) = (ledger.display().to_string(), self.sandbox.state_dir().display().to_string());
-        let sides = ["--ledger", &ledger, "--state-dir", &dir, "--prometheus", self.url];
+        let server: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let sides = ["--ledger", &ledger, "--state-dir", &dir];
         let asked = ["--reconcile", "--since", self.since, "--json"];
-        let output = report(&self.sandbox.path(""), &[&sides[..], &asked].concat());
+        let output = report(&self.sandbox.path(""), &[&sides[..], &server, &asked].concat());
         let document = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code(), document)

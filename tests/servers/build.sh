@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # build.sh [NAME…]: builds the real servers that the end-to-end tests talk to, from Go modules pinned by the go.mod and go.sum of
-# the folders beside this script (those named, or all but kube-apiserver, which only `make manifests-check` needs). Needs Go and flock, no C compiler, and no network once Go's own
-# caches hold the modules. Prints one line per server: `NAME VERSION built in N s: FOLDER` or `NAME VERSION kept: FOLDER`.
+# the folders beside this script: those named, or all but those that take minutes of a processor each, kube-apiserver for `make
+# manifests-check` and mimir and thanos for `make fleet-check`. Needs Go and flock, no C compiler, and no network once Go's own caches
+# hold the modules. Prints one line per server: `NAME VERSION built in N s: FOLDER` or `NAME VERSION kept: FOLDER`.
 #
 # FOLDER is NAME in $OPENCLAW_USAGE_TEST_SERVERS, or else in ${XDG_CACHE_HOME:-~/.cache}/openclaw-usage/test-servers: outside the
 # checkout, so that a fresh clone finds what another has built. A server is built again only if its pins, its sources, the flags
@@ -43,6 +44,12 @@ flags_of() {
     otelcol)
       version=$(pin go.opentelemetry.io/collector/otelcol)
       packages=. ;;
+    thanos)  # Three minutes of a processor. Without slicelabels its servers panic: it casts the labels of Prometheus.
+      version=$(pin github.com/thanos-io/thanos)
+      tags=slicelabels ldflags+=" -X $stamp_version=$version" ;;
+    mimir)  # Four minutes of a processor.
+      version=$(pin github.com/grafana/mimir)
+      ldflags+=" -X github.com/grafana/mimir/pkg/util/version.Version=$version" ;;
     kube-apiserver)  # Six minutes of a processor; -trimpath, so that none of it depends on where Go keeps its modules.
       version=$(pin k8s.io/kubernetes)
       local minor=${version#*.} of=k8s.io/component-base/version
@@ -55,7 +62,7 @@ flags_of() {
 # The version, without its v, that go.mod requires of a module.
 pin() {
   local found
-  found=$(sed -nE "s|^(require)?[[:space:]]*$1 v([0-9.]+)\$|\2|p" go.mod)
+  found=$(sed -nE "s|^(require)?[[:space:]]*$1 v([0-9.]+(-0\.[0-9a-f.-]+)?)\$|\2|p" go.mod)
   [ -n "$found" ] || fail "$PWD/go.mod does not require $1"
   echo "$found"
 }
@@ -83,7 +90,10 @@ build() {
 
 if [ $# -eq 0 ]; then
   for folder in "$here"/*/; do
-    [ "$(basename "$folder")" = kube-apiserver ] || set -- "$@" "$(basename "$folder")"
+    case $(basename "$folder") in
+      kube-apiserver | mimir | thanos) ;;
+      *) set -- "$@" "$(basename "$folder")" ;;
+    esac
   done
 fi
 for name; do

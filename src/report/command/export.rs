@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file has its name when it is whole and not before.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub async fn run(
         let note = "note: up to {}, when the ledger was made: from then on `serve` exports what is counted; --until now exports all";
         (environment.say)(&note.replace("{}", &told));
     }
-    let (out, unfinished) = output(args.output.as_deref())?;
+    let (target, unfinished) = output(args.output.as_deref())?;
     let counted = Arc::new(AtomicU64::new(0));
     let (sender, done) = oneshot::channel();
     let counter = Arc::clone(&counted);
@@ -68,8 +69,9 @@ pub async fn run(
     std::thread::Builder::new()
         .name("export".to_owned())
         .spawn(move || {
+            let written = target.open().and_then(|out| Ok(write(&reader, &wanted, form, out, &counter)?));
             // Whoever waited may have been interrupted.
-            _ = sender.send(write(&reader, &wanted, form, out, &counter));
+            _ = sender.send(written);
         })
         .map_err(CommandError::Prepare)?;
     let written = patiently(done, &mut signals, |waited| {
@@ -78,8 +80,10 @@ pub async fn run(
     });
     match written.await? {
         // A reader that went away is no error.
-        Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        Err(error) => return Err(error.into()),
+        Err(CommandError::Export(ExportError::Write(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
         Ok(Overtaken::No) => {}
         Ok(Overtaken::Yes) => return Err(CommandError::Overtaken),
     }
@@ -135,14 +139,35 @@ fn write(
 /// A file in the making, and what it will be called.
 type Unfinished = (TempPath, PathBuf);
 
-/// Opens what is written to.
-fn output(path: Option<&str>) -> Result<(Box<dyn Write + Send>, Option<Unfinished>), CommandError> {
-    let Some(path) = path.map(PathBuf::from) else { return Ok((Box::new(io::stdout()), None)) };
-    let failed = |error| CommandError::Create(path.clone(), error);
+/// Where an export goes.
+enum Target {
+    /// Standard output.
+    Standard,
+    /// A device or a pipe, whose opening waits for who reads it.
+    Special(PathBuf),
+    /// A file in the making.
+    File(File),
+}
+
+impl Target {
+    fn open(self) -> Result<Box<dyn Write + Send>, CommandError> {
+        Ok(match self {
+            Self::Standard => Box::new(io::stdout()),
+            Self::Special(path) => {
+                let opened = File::options().write(true).open(&path);
+                Box::new(opened.map_err(|error| CommandError::Create(path, error))?)
+            }
+            Self::File(file) => Box::new(file),
+        })
+    }
+}
+
+/// Returns what is written to.
+fn output(path: Option<&str>) -> Result<(Target, Option<Unfinished>), CommandError> {
+    let Some(path) = path.map(PathBuf::from) else { return Ok((Target::Standard, None)) };
     // Nothing takes the place of a device or a pipe.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
-        return Ok((Box::new(file), None));
+        return Ok((Target::Special(path), None));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -150,8 +175,9 @@ fn output(path: Option<&str>) -> Result<(Box<dyn Write + Send>, Option<Unfinishe
     // As any file that is made here, and not for its owner alone.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let (file, unfinished) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
-    Ok((Box::new(file), Some((unfinished, path))))
+    let made = builder.tempfile_in(folder).map_err(|error| CommandError::Create(path.clone(), error))?;
+    let (file, unfinished) = made.into_parts();
+    Ok((Target::File(file), Some((unfinished, path))))
 }
 
 impl Source {

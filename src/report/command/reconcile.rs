@@ -37,6 +37,9 @@ pub async fn reconcile(
                 counters = ask(&mut server, window, now) => counters?,
                 _ = signals.next() => return Err(CommandError::Interrupted),
             };
+            for warning in server.warnings() {
+                (environment.say)(&format!("note: the server warns: {warning}"));
+            }
             Some((server, counters))
         }
     };

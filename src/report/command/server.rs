@@ -12,12 +12,17 @@ use crate::export::{ANSWER_MAX, NetworkError, QueryClient, SetupError, TlsFiles,
 use crate::ledger::Window;
 use crate::page::number;
 use crate::report::{
-    Family, Gathering, Identity, Query, Refusal, Report, Sample, Span, discovery, fallen, fleet_report,
-    identify, pieces, questions, read_answer, seen_late,
+    Family, Gathering, Identity, Query, Refusal, Report, Sample, Span, Unfound, discovery, fallen,
+    fleet_report, identify, pieces, questions, read_answer, seen_late,
 };
 
 /// As long as a server itself works at a query, by default.
 const TIMEOUT_MS: u64 = 120_000;
+
+/// What to do about a server that does not name series as Prometheus does.
+const OTHER_NAMES: &str = " It has them under names without units and types: set otel_metric_suffixes_enabled in Mimir, \
+                           -opentelemetry.usePrometheusNaming in VictoriaMetrics, or the translation_strategy \
+                           UnderscoreEscapingWithSuffixes in Prometheus";
 
 /// Why a server did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -135,14 +140,22 @@ impl Server {
     /// Returns by which labels the service is found there.
     pub async fn identify(&mut self, span: Span) -> Result<Identity, ServerError> {
         let found = self.ask("gateways", &discovery(span), span.until_s).await?;
-        identify(&found, &self.service).map_err(|others| {
-            let named: Vec<String> = others.iter().map(|name| format!("{name:?}")).collect();
-            let others = match named.as_slice() {
-                [] => String::new(),
-                _ => format!(" There are series of {}: name one with --service-name", named.join(", ")),
+        identify(&found, &self.service).map_err(|unfound| {
+            let others = match unfound {
+                Unfound::Names => OTHER_NAMES.to_owned(),
+                Unfound::Service(others) if others.is_empty() => String::new(),
+                Unfound::Service(others) => {
+                    let named: Vec<String> = others.iter().map(|name| format!("{name:?}")).collect();
+                    format!(" There are series of {}: name one with --service-name", named.join(", "))
+                }
             };
             ServerError::Nothing { server: self.shown.clone(), service: self.service.clone(), others }
         })
+    }
+
+    /// Returns what it wanted known so far, and forgets it.
+    pub fn warnings(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Returns the name of the service, which is the label `job`.
@@ -216,8 +229,7 @@ impl Server {
                  one name: what they held before that is not in these numbers."
             ));
         }
-        let warnings = std::mem::take(&mut self.warnings);
-        notes.extend(warnings.into_iter().map(|warning| format!("The server warns: {warning}.")));
+        notes.extend(self.warnings().into_iter().map(|warning| format!("The server warns: {warning}.")));
         Ok(notes)
     }
 }

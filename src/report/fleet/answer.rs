@@ -53,6 +53,9 @@ pub enum Refusal {
          http://HOST:9090, or https://HOST/prometheus for Mimir"
     )]
     NotFound(u16),
+    /// 400 of a server that was spoken to in plain text.
+    #[error("it speaks TLS there; use https:// in --prometheus")]
+    Tls,
     /// 3xx.
     #[error("it sends us elsewhere (HTTP {0}), which is not followed; give --prometheus the final URL")]
     Elsewhere(u16),
@@ -99,6 +102,9 @@ struct Document {
     error: String,
     #[serde(default)]
     warnings: Vec<String>,
+    /// A cluster of VictoriaMetrics says so here, and not by a warning.
+    #[serde(rename = "isPartial", default)]
+    is_partial: bool,
     data: Option<Data>,
 }
 
@@ -137,7 +143,10 @@ pub fn read(status: u16, body: &[u8], most: usize) -> Result<Answer, Refusal> {
         let value = item.value.1.parse().map_err(|_| Refusal::NotAnAnswer(words(&item.value.1)))?;
         Ok(Sample { labels: item.metric, value })
     });
-    let warnings = document.warnings.iter().map(|text| words(text)).collect();
+    let mut warnings: Vec<String> = document.warnings.iter().map(|text| words(text)).collect();
+    if document.is_partial {
+        warnings.push("a part of its storage did not answer".to_owned());
+    }
     Ok(Answer { samples: samples.collect::<Result<_, Refusal>>()?, warnings })
 }
 
@@ -152,9 +161,17 @@ fn refusal(status: u16, body: &[u8], document: Option<Document>) -> Refusal {
             Refusal::Query { status, kind: words(&said.error_type), words: words(&said.error) }
         }
         (404 | 405, _) => Refusal::NotFound(status),
+        // What VictoriaMetrics says where others say 404.
+        (400, None) if says(body, "unsupported path requested") => Refusal::NotFound(status),
+        // What every server written in Go says.
+        (400, None) if says(body, "HTTP request to an HTTPS server") => Refusal::Tls,
         (_, Some(said)) => Refusal::Status { status, words: words(&said.error) },
         (_, None) => Refusal::Status { status, words: words(&String::from_utf8_lossy(body)) },
     }
+}
+
+fn says(body: &[u8], what: &str) -> bool {
+    String::from_utf8_lossy(body).contains(what)
 }
 
 /// Returns foreign text as one short line.
@@ -200,6 +217,12 @@ mod tests {
         let body = br#"{"status":"success","warnings":["store\ngone"],"infos":["x"],"data":{"resultType":"vector","result":[]}}"#;
         let expected = Answer { samples: Vec::new(), warnings: vec!["store gone".to_owned()] };
         assert_eq!(read(200, body, MOST), Ok(expected));
+        for (said, warnings) in [("false", &[][..]), ("true", &["a part of its storage did not answer"])] {
+            let body = format!(
+                r#"{{"status":"success","isPartial":{said},"data":{{"resultType":"vector","result":[]}}}}"#
+            );
+            assert_eq!(read(200, body.as_bytes(), MOST).unwrap().warnings, warnings);
+        }
     }
 
     #[test]
@@ -215,6 +238,17 @@ mod tests {
                 "no query API at that path (HTTP 404); give --prometheus the URL",
             ),
             (405, String::new(), "no query API"),
+            (
+                400,
+                "requestURI: /x; unsupported path requested: \"/x\"".to_owned(),
+                "no query API at that path (HTTP 400)",
+            ),
+            (400, "<h1>bad request</h1>".to_owned(), "answers HTTP 400: <h1>bad"),
+            (
+                400,
+                "Client sent an HTTP request to an HTTPS server.\n".to_owned(),
+                "use https:// in --prometheus",
+            ),
             (302, String::new(), "sends us elsewhere (HTTP 302), which is not followed"),
             (
                 422,

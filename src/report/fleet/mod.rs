@@ -8,10 +8,12 @@
 
 mod answer;
 mod gather;
+mod identity;
 mod promql;
 mod span;
 
 pub use answer::{Answer, Refusal, Sample, read};
 pub use gather::{Gathering, count, fleet_report};
-pub use promql::{Family, Identity, Question, discovery, fallen, identify, label, questions, seen_late};
+pub use identity::{Identity, Unfound, discovery, identify};
+pub use promql::{Family, Question, fallen, label, questions, seen_late};
 pub use span::{Span, pieces};

@@ -1,51 +1,12 @@
 //! The questions, in PromQL that every server with Prometheus's API understands.
 
-use std::fmt::Write as _;
-
 use super::super::{Dimension, Selection};
-use super::{Sample, Span};
+use super::{Identity, Span};
 use crate::telemetry::catalogue::{self, Metric, key};
 use crate::telemetry::names;
 
 /// Before the window, the newest sample of a counter is looked for this far back: an outage may last that long.
 const TOLERANCE: &str = "1d";
-
-/// Which labels tell who pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// `job` and `instance`: Prometheus, Mimir and Thanos make these of the resource, and a scrape has them anyway.
-    Prometheus,
-    /// `service_name` and `service_instance_id`: VictoriaMetrics keeps the resource's attributes.
-    Resource,
-}
-
-impl Identity {
-    const ALL: [Self; 2] = [Self::Prometheus, Self::Resource];
-
-    /// Returns the label that holds the service's name.
-    #[must_use]
-    pub const fn service(self) -> &'static str {
-        match self {
-            Self::Prometheus => "job",
-            Self::Resource => "service_name",
-        }
-    }
-
-    /// Returns the label that holds the gateway's name.
-    #[must_use]
-    pub const fn gateway(self) -> &'static str {
-        match self {
-            Self::Prometheus => "instance",
-            Self::Resource => "service_instance_id",
-        }
-    }
-
-    /// Returns the selector of a service's series.
-    #[must_use]
-    pub fn series(self, name: &str, service: &str) -> String {
-        format!("{name}{{{}={}}}", self.service(), quoted(service))
-    }
-}
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,30 +64,6 @@ pub fn label(key: &str) -> String {
     names::label(key)
 }
 
-/// Returns who pushes, with the number of series of each.
-#[must_use]
-pub fn discovery(span: Span) -> String {
-    let (tokens, info) = (names::series(&catalogue::TOKENS), names::series(&catalogue::BUILD_INFO));
-    let labels: Vec<&str> = Identity::ALL.iter().flat_map(|one| [one.service(), one.gateway()]).collect();
-    let (labels, seconds) = (labels.join(", "), span.seconds);
-    format!(r#"count by ({labels}) (last_over_time({{__name__=~"{tokens}|{info}"}}[{seconds}s]))"#)
-}
-
-/// Returns which labels the service is found by, or the other services that there are.
-///
-/// # Errors
-/// Names of services that push the same metrics, none if nobody does.
-pub fn identify(found: &[Sample], service: &str) -> Result<Identity, Vec<String>> {
-    let has =
-        |identity: &Identity| found.iter().any(|sample| sample.label(identity.service()) == Some(service));
-    Identity::ALL.into_iter().find(has).ok_or_else(|| {
-        let names = found.iter().filter_map(|sample| {
-            sample.label("job").or_else(|| sample.label("service_name")).map(ToOwned::to_owned)
-        });
-        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-    })
-}
-
 /// Whose series.
 #[derive(Clone, Debug)]
 struct Selector<'a> {
@@ -137,7 +74,7 @@ struct Selector<'a> {
 
 impl Selector<'_> {
     fn series(&self, name: &str, more: &str) -> String {
-        format!("{name}{{{}={}{more}}}", self.identity.service(), quoted(self.service))
+        self.identity.series(name, self.service, more)
     }
 
     /// The exact growth of a counter; see `docs/metrics.md`.
@@ -155,21 +92,6 @@ impl Selector<'_> {
             "last_over_time({x}[{w}s]) - (last_over_time({x}[{TOLERANCE}] offset {w}s) or 0 * last_over_time({x}[{w}s]))"
         )
     }
-}
-
-/// Returns a text as a string of PromQL.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            c if c.is_control() => _ = write!(quoted, "\\u{:04x}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Returns the labels that rows and filters need.
@@ -335,29 +257,5 @@ mod tests {
         assert!(families(&jobs).any(|family| family == Family::LastRun));
         assert!(!families(&jobs).any(|family| family == Family::LowerBound));
         assert!(asked(&[Dimension::Status], &none).iter().any(|(family, _)| *family == Family::WastedTokens));
-    }
-
-    #[test]
-    fn a_name_cannot_leave_its_string() {
-        for (name, expected) in [
-            ("openclaw-usage", r#""openclaw-usage""#),
-            (r#"a"} or up{x=""#, r#""a\"} or up{x=\"""#),
-            ("a\\b\nc\u{1b}", r#""a\\b\nc\u001b""#),
-        ] {
-            assert_eq!(quoted(name), expected);
-        }
-    }
-
-    #[test]
-    fn the_service_is_found_by_either_pair_of_labels() {
-        let sample = |labels: &[(&str, &str)]| Sample { labels: labelled(labels), value: 1.0 };
-        let pushed = sample(&[("job", "openclaw-usage"), ("instance", "a")]);
-        let kept = sample(&[("service_name", "openclaw-usage"), ("service_instance_id", "a")]);
-        let other = sample(&[("job", "scraped"), ("instance", "h:1")]);
-        assert_eq!(identify(&[other.clone(), pushed.clone()], "openclaw-usage"), Ok(Identity::Prometheus));
-        assert_eq!(identify(&[kept, other.clone()], "openclaw-usage"), Ok(Identity::Resource));
-        assert_eq!(identify(&[other], "openclaw-usage"), Err(vec!["scraped".to_owned()]));
-        assert_eq!(identify(&[], "openclaw-usage"), Err(Vec::new()));
-        assert_eq!(identify(&[pushed], "scraped"), Err(vec!["openclaw-usage".to_owned()]));
     }
 }

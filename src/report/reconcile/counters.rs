@@ -49,7 +49,7 @@ pub fn counter_questions(
     ];
     let mut questions = Vec::new();
     for (of, metric, own) in families {
-        let x = identity.series(&names::series(metric), service);
+        let x = identity.series(&names::series(metric), service, "");
         let w = span.seconds;
         let keys = [identity.gateway(), key::JOB_ID, key::PROVIDER, key::MODEL];
         let labels: Vec<String> = keys.into_iter().chain(own).map(label).collect();
@@ -188,10 +188,17 @@ pub fn against_counters(
         places.entry(place.clone()).or_default();
     }
     for (place, both) in &mut places {
-        let values = ours.get(place);
-        both.other = values.map_or_else(Figures::default, grown);
+        let values = ours.get(place).copied().map(|mut values| {
+            let exports = exported.get(place).map_or(NanoUsd::ZERO, |exported| exported.figures.cost);
+            values.last.cost = unrounded(values.last.cost, exports, values.last.cost);
+            values
+        });
+        both.other = values.as_ref().map_or_else(Figures::default, grown);
+        if let Some(values) = &values {
+            both.other.cost = unrounded(both.other.cost, both.ledger.cost, values.last.cost);
+        }
         if both.ledger != both.other {
-            both.reasons = match values {
+            both.reasons = match &values {
                 Some(values) => divided(both, values, exported.get(place)),
                 None => vec![absent(place, counters, exported.get(place), now)],
             };
@@ -200,6 +207,15 @@ pub fn against_counters(
     // What neither side counted in the window is nothing to compare.
     places.retain(|_, both| both.ledger != Figures::default() || both.other != Figures::default());
     Ok(compared(Against::Prometheus, at, places, &names))
+}
+
+/// A difference of one part in so many of a counter's value may be rounding at both ends of a window.
+const ROUNDED: u64 = 500_000_000_000;
+
+/// Returns the truth if what a server keeps differs from it by no more than the rounding of a counter that is at `value`, else
+/// what it keeps. VictoriaMetrics rounds dollars to some 12 digits, so above 1,000 US dollars it loses nano-dollars.
+pub(super) const fn unrounded(kept: NanoUsd, truth: NanoUsd, value: NanoUsd) -> NanoUsd {
+    if kept.0.abs_diff(truth.0) <= value.0.unsigned_abs() / ROUNDED { truth } else { kept }
 }
 
 /// Returns what was added in the window, as far as the server saw it.

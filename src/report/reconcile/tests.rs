@@ -135,6 +135,22 @@ fn a_server_s_counters_are_divided_into_reasons() {
 }
 
 #[test]
+fn what_a_server_rounded_is_no_difference() {
+    // What VictoriaMetrics 1.79 gives back for these dollars; the last two are more than rounding.
+    for (truth, kept, same) in [
+        (999_999_999_999, 999_999_999_999, true),
+        (1_234_123_456_789, 1_234_123_456_790, true),
+        (12_345_123_456_789, 12_345_123_456_780, true),
+        (123_456_123_456_789, 123_456_123_456_780, true),
+        (12_345_123_456_789, 12_345_123_456_700, false),
+        (400_000_000_000, 400_000_000_001, false),
+    ] {
+        let (truth, kept) = (NanoUsd(truth), NanoUsd(kept));
+        assert_eq!(counters::unrounded(kept, truth, kept), if same { truth } else { kept });
+    }
+}
+
+#[test]
 fn only_what_differs_is_shown() {
     let runs = || vec![run("same", 10, 100), run("pruned", 20, 7)];
     let ours = ledger(runs());

@@ -1,17 +1,14 @@
 //! An OpenTelemetry Collector: OTLP in by gRPC and HTTP, a file out.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{own_address, programs};
+use super::{free_addresses, on_free_ports, programs};
 use crate::common::process::Process;
-
-/// How often other ports are tried after somebody took one between our look and the Collector's.
-const TRIES: usize = 5;
 
 /// A running Collector.
 pub struct Collector {
@@ -24,20 +21,12 @@ pub struct Collector {
 impl Collector {
     /// Returns when it takes requests.
     pub fn start() -> Self {
-        let mut seen = String::new();
-        for _ in 0..TRIES {
-            match Self::try_start() {
-                Ok(collector) => return collector,
-                Err(ended) if ended.contains("address already in use") => seen = ended,
-                Err(ended) => panic!("start a Collector: {ended}"),
-            }
-        }
-        panic!("start a Collector on free ports, {TRIES} times in vain: {seen}");
+        on_free_ports("a Collector", Self::try_start)
     }
 
     fn try_start() -> Result<Self, String> {
         let folder = TempDir::new().expect("a temporary directory");
-        let (grpc, http) = free_addresses();
+        let [grpc, http] = free_addresses();
         fs::write(folder.path().join("otelcol.yaml"), config(grpc, http)).expect("write otelcol.yaml");
         let mut command = Command::new(programs("otelcol").join("otelcol"));
         command.current_dir(folder.path()).arg("--config=otelcol.yaml");
@@ -88,12 +77,4 @@ service:
     traces: {{receivers: [otlp], exporters: [file]}}
 "#
     )
-}
-
-/// Two, both held until both are known, so that they differ. It cannot say which ports it took itself.
-fn free_addresses() -> (SocketAddr, SocketAddr) {
-    let address = own_address();
-    let [grpc, http] = [(); 2].map(|()| TcpListener::bind((address, 0)).expect("a free port on loopback"));
-    let local = |listener: &TcpListener| listener.local_addr().expect("the address of a listener");
-    (local(&grpc), local(&http))
 }

@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod collector;
+mod fleet;
 mod linter;
 mod loki;
 mod lokitool;
@@ -9,7 +10,7 @@ mod prometheus;
 mod promtool;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, id};
 use std::sync::Mutex;
@@ -17,10 +18,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use alertmanager::Alertmanager;
 pub use collector::Collector;
+pub use fleet::Fleet;
 pub use linter::dashboard_linter;
 pub use loki::Loki;
 pub use lokitool::lokitool;
-pub use prometheus::{Prometheus, Version};
+pub use prometheus::{Prometheus, Sample, Version};
 pub use promtool::{promtool, promtool_check_metrics, promtool_create_blocks};
 
 /// The folder with the programs of a server. The script decides whether what lies in its cache is still what is pinned,
@@ -55,4 +57,27 @@ fn own_address() -> IpAddr {
     // Never 127.0.x.x, where everybody else's servers are; and never the last address, which is a broadcast.
     let server = SERVERS.fetch_add(1, Ordering::Relaxed) % 250 + 1;
     IpAddr::V4(Ipv4Addr::new(127, high % 254 + 1, low, server))
+}
+
+/// How often other ports are tried after somebody took one between our look and the server's.
+const TRIES: usize = 5;
+
+/// Starts a server that cannot say which ports it took.
+fn on_free_ports<T>(name: &str, start: impl Fn() -> Result<T, String>) -> T {
+    let mut seen = String::new();
+    for _ in 0..TRIES {
+        match start() {
+            Ok(server) => return server,
+            Err(ended) if ended.contains("address already in use") => seen = ended,
+            Err(ended) => panic!("start {name}: {ended}"),
+        }
+    }
+    panic!("start {name} on free ports, {TRIES} times in vain: {seen}");
+}
+
+/// Addresses for such a server, all held until all are known, so that they differ.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let address = own_address();
+    let held = [(); N].map(|()| TcpListener::bind((address, 0)).expect("a free port on loopback"));
+    held.map(|listener| listener.local_addr().expect("the address of a listener"))
 }

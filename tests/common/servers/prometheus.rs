@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use super::{own_address, programs};
 use crate::common::http::{self, Response};
 use crate::common::process::Process;
-use crate::common::real_time::until;
 
 /// An old and a new Prometheus; they differ in their flags, in what they refuse, and in what they answer then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,17 +83,36 @@ impl Prometheus {
         Self::start_in(folder, version, "", &flags)
     }
 
+    /// With the OTLP receiver, behind what the web configuration `web` wants; `fill` writes the files that it names into a folder,
+    /// for a server of that address.
+    pub fn start_guarded(version: Version, web: &str, fill: impl FnOnce(&Path, IpAddr)) -> Self {
+        let (folder, address) = (TempDir::new().expect("a temporary directory"), own_address());
+        fill(folder.path(), address);
+        fs::write(folder.path().join("web.yml"), web).expect("write web.yml");
+        let flags = ["--web.config.file=web.yml", version.otlp_flag()];
+        Self::start_at(address, folder, version, "", &flags)
+    }
+
+    /// A file in its folder.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.folder.path().join(inside)
+    }
+
     fn start_bare(version: Version, config: &str, flags: &[&str]) -> Self {
         Self::start_in(TempDir::new().expect("a temporary directory"), version, config, flags)
     }
 
     fn start_in(folder: TempDir, version: Version, config: &str, flags: &[&str]) -> Self {
+        Self::start_at(own_address(), folder, version, config, flags)
+    }
+
+    fn start_at(address: IpAddr, folder: TempDir, version: Version, config: &str, flags: &[&str]) -> Self {
         fs::write(folder.path().join("prometheus.yml"), config).expect("write prometheus.yml");
         let mut prometheus = Self {
             version,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             folder,
-            address: SocketAddr::new(own_address(), 0),
+            address: SocketAddr::new(address, 0),
             starts: 0,
             process: None,
         };
@@ -117,9 +135,11 @@ impl Prometheus {
         self.address = process
             .wait_for_log("the address", listening_on)
             .unwrap_or_else(|ended| panic!("start a Prometheus on {}: {ended}", self.address));
-        until(&format!("{server} is ready on {}", self.address), || {
-            http::get(self.address, "/-/ready").ok().filter(|response| response.status == 200)
-        });
+        // Whoever is guarded says it to nobody else.
+        let ready = |log: &str| log.contains("Server is ready to receive web requests").then_some(());
+        process
+            .wait_for_log("readiness", ready)
+            .unwrap_or_else(|ended| panic!("start a Prometheus on {}: {ended}", self.address));
         self.process = Some(process);
     }
 
@@ -164,10 +184,16 @@ impl Prometheus {
         if let Some(ms) = at_ms {
             target.push_str(&format!("&time={}.{:03}", ms / 1000, ms % 1000));
         }
-        let data = self.api(&target);
-        assert_eq!(data["resultType"], "vector", "the result of {promql}");
-        let samples = data["result"].as_array().expect("a list of samples").iter().map(sample);
-        samples.collect()
+        samples(&self.api(&target), promql)
+    }
+
+    /// Every sample in a range, as its API tells them: labels and points of each series.
+    #[cfg(feature = "fleet")]
+    pub fn raw(&self, range: &str, at_ms: u64) -> Vec<Value> {
+        let at = format!("{}.{:03}", at_ms / 1000, at_ms % 1000);
+        let mut data = self.api(&format!("/api/v1/query?query={}&time={at}", http::escape(range)));
+        assert_eq!(data["resultType"], "matrix", "the result of {range}");
+        serde_json::from_value(data["result"].take()).expect("a list of series")
     }
 
     /// How many series have a number somewhere in a query over time: from and to in milliseconds since 1970, and the step.
@@ -215,6 +241,12 @@ pub(super) fn numbers(data: &Value) -> usize {
     };
     let series = data["result"].as_array().expect("a list of series").iter();
     series.filter(|one| one["values"].as_array().expect("points").iter().any(is_number)).count()
+}
+
+/// The samples of an answer to an instant query.
+pub(super) fn samples(data: &Value, promql: &str) -> Vec<Sample> {
+    assert_eq!(data["resultType"], "vector", "the result of {promql}");
+    data["result"].as_array().expect("a list of samples").iter().map(sample).collect()
 }
 
 fn sample(sample: &Value) -> Sample {
