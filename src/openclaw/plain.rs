@@ -26,11 +26,11 @@ pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
         match key(&mut rest, &KEYS, &mut next)? {
             Key::Ts => raw.ts = number(&mut rest)?,
             Key::JobId => raw.job_id = text(&mut rest)?,
-            Key::Action => raw.action = text(&mut rest)?,
-            Key::Status => raw.status = text(&mut rest)?,
+            Key::Action => raw.action = word_or_text(&mut rest, &ACTIONS)?,
+            Key::Status => raw.status = word_or_text(&mut rest, &STATUSES)?,
             Key::Error => raw.error = text(&mut rest)?,
             Key::ErrorReason => raw.error_reason = text(&mut rest)?,
-            Key::DeliveryStatus => raw.delivery_status = text(&mut rest)?,
+            Key::DeliveryStatus => raw.delivery_status = word_or_text(&mut rest, &DELIVERIES)?,
             Key::DeliveryError => raw.delivery_error = text(&mut rest)?,
             Key::Delivery => raw.delivery = delivery(&mut rest, DEPTH)?,
             Key::Kind => raw.kind = text(&mut rest)?,
@@ -106,6 +106,28 @@ fn delivery(rest: &mut &[u8], depth: usize) -> Option<RawDelivery> {
             return Some(raw);
         }
     }
+}
+
+/// Words that most records have, each with the quote behind it.
+static ACTIONS: [Name<&str>; 1] = [Name::new("finished\"", "finished")];
+static STATUSES: [Name<&str>; 3] =
+    [Name::new("ok\"", "ok"), Name::new("error\"", "error"), Name::new("skipped\"", "skipped")];
+static DELIVERIES: [Name<&str>; 3] = [
+    Name::new("not-requested\"", "not-requested"),
+    Name::new("delivered\"", "delivered"),
+    Name::new("not-delivered\"", "not-delivered"),
+];
+
+/// Takes a text, which most often is one of these words: then nothing is looked for in it.
+fn word_or_text<'a>(rest: &mut &'a [u8], words: &[Name<&'static str>]) -> Option<Text<'a>> {
+    if let [b'"', inner @ ..] = *rest
+        && let Some(head) = inner.first_chunk().map(|head| u128::from_le_bytes(*head))
+        && let Some(word) = words.iter().find(|word| head & word.mask == word.head)
+    {
+        *rest = inner.get(word.text.len()..)?;
+        return Some(Text(Some(Cow::Borrowed(word.key))));
+    }
+    text(rest)
 }
 
 /// Bytes of [`Name::head`].

@@ -167,7 +167,7 @@ pub struct Name<K> {
 }
 
 impl<K> Name<K> {
-    const fn new(text: &'static str, key: K) -> Self {
+    pub const fn new(text: &'static str, key: K) -> Self {
         let (text, mut head, mut mask, mut at) = (text.as_bytes(), 0, 0, 0);
         while at < text.len() && at < size_of::<u128>() {
             head |= (text[at] as u128) << (8 * at);

@@ -257,7 +257,9 @@ fn usage(raw: &RawUsage, rule: CacheRule) -> Result<(Usage, UsageProvenance), Re
 
 /// Returns the agent in a session key such as `agent:main:cron:<jobId>:run:<sessionId>`.
 pub fn agent_of(session_key: &str) -> Option<&str> {
-    session_key.strip_prefix("agent:")?.split(':').next().filter(|agent| !agent.is_empty())
+    let rest = session_key.strip_prefix("agent:")?;
+    let end = rest.bytes().position(|byte| byte == b':').unwrap_or(rest.len());
+    rest.get(..end).filter(|agent| !agent.is_empty())
 }
 
 #[cfg(test)]
