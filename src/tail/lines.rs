@@ -156,7 +156,9 @@ impl Reader {
         self.buffer.copy_within(pass.taken..pass.filled, 0);
         pass.filled -= pass.taken;
         pass.taken = 0;
-        let wanted = (pass.filled + READ_BYTES).max(READ_BYTES);
+        // Only a long line takes more than the buffer has.
+        let wanted = if pass.filled > READ_BYTES / 2 { pass.filled + READ_BYTES } else { READ_BYTES };
+        let wanted = wanted.max(self.buffer.len());
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }
