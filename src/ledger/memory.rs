@@ -15,6 +15,7 @@ const NARROW_NOT_KNOWN: u32 = u32::MAX;
 
 /// Tokens by kind, ms from the start to the record, and ms that it took.
 type Numbers<T> = [T; 6];
+const RECORDED: usize = 4;
 
 /// Runs by job, each job's by their packed time.
 #[derive(Debug, Default)]
@@ -124,15 +125,27 @@ impl Packed {
     fn of(row: &RunRow, wide: &mut Vec<Numbers<i64>>) -> Self {
         let known = |number: Option<u64>| number.map_or(NOT_KNOWN, db);
         let Usage { input, output, cache_read, cache_write } = row.usage;
-        let [input, output, cache_read, cache_write] = [input, output, cache_read, cache_write].map(known);
-        let all = [input, output, cache_read, cache_write, row.recorded, known(row.duration_ms)];
-        let is_wide = !all.iter().zip(0..).all(|(number, nth)| is_narrow(*number, nth));
-        let numbers = if is_wide {
+        let all = [
+            known(input),
+            known(output),
+            known(cache_read),
+            known(cache_write),
+            row.recorded,
+            known(row.duration_ms),
+        ];
+        let (mut numbers, mut is_wide) = ([NARROW_NOT_KNOWN; 6], false);
+        // A loop, here and below: this is done for each run, and the crate is compiled for size.
+        for (nth, (narrow, number)) in numbers.iter_mut().zip(all).enumerate() {
+            match u32::try_from(number) {
+                Ok(number) if number != NARROW_NOT_KNOWN => *narrow = number,
+                // The time to the record is always known: there -1 is a number.
+                _ => is_wide |= number != NOT_KNOWN || nth == RECORDED,
+            }
+        }
+        if is_wide {
             wide.push(all);
-            [u32::try_from(wide.len() - 1).unwrap_or(u32::MAX); 6]
-        } else {
-            all.map(|number| u32::try_from(number).unwrap_or(NARROW_NOT_KNOWN))
-        };
+            numbers[0] = u32::try_from(wide.len() - 1).unwrap_or(u32::MAX);
+        }
         // What is known of no cost is not kept, as in the table.
         let charged = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
         Self {
@@ -149,17 +162,22 @@ impl Packed {
     }
 
     fn numbers(&self, wide: &[Numbers<i64>]) -> Numbers<i64> {
-        match self.is_wide {
-            true => wide.get(self.numbers[0] as usize).copied().unwrap_or([NOT_KNOWN; 6]),
-            false => self.numbers.map(|n| if n == NARROW_NOT_KNOWN { NOT_KNOWN } else { i64::from(n) }),
+        let mut all = [NOT_KNOWN; 6];
+        if self.is_wide {
+            return wide.get(self.numbers[0] as usize).copied().unwrap_or(all);
         }
+        for (number, narrow) in all.iter_mut().zip(self.numbers) {
+            if narrow != NARROW_NOT_KNOWN {
+                *number = i64::from(narrow);
+            }
+        }
+        all
     }
 
     fn row(&self, wide: &[Numbers<i64>]) -> RunRow {
         let known = |number: i64| (number != NOT_KNOWN).then(|| count(number));
         let (status, reason, delivery, provenance) = unpack_facts(i64::from(self.facts));
         let [input, output, cache_read, cache_write, recorded, duration_ms] = self.numbers(wide);
-        let [input, output, cache_read, cache_write] = [input, output, cache_read, cache_write].map(known);
         RunRow {
             recorded,
             duration_ms: known(duration_ms),
@@ -168,18 +186,17 @@ impl Packed {
             reason,
             delivery,
             provenance,
-            usage: Usage { input, output, cache_read, cache_write },
+            usage: Usage {
+                input: known(input),
+                output: known(output),
+                cache_read: known(cache_read),
+                cache_write: known(cache_write),
+            },
             calls: Calls::unpacked(i64::from(self.calls), self.cost, i64::from(self.charged)),
             context: None,
             context_limit: None,
         }
     }
-}
-
-/// Returns whether a number has room in 32 bits. The time to the record is always known: there -1 is a number.
-fn is_narrow(number: i64, nth: usize) -> bool {
-    const RECORDED: usize = 4;
-    (0..i64::from(NARROW_NOT_KNOWN)).contains(&number) || number == NOT_KNOWN && nth != RECORDED
 }
 
 impl Runs {
