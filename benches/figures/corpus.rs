@@ -63,6 +63,8 @@ impl Corpus {
         let spec =
             Spec { files, lines_per_file: lines, line_bytes: LINE_BYTES, seed: 1, first_run_at, interval_ms };
         let sums = corpus::write(&state_dir, spec)?;
+        // What is written is not measured, nor is the system's writing it to the disk.
+        rustix::fs::sync();
         let runs_dir = state_dir.join("cron").join("runs");
         let mut jobs = Vec::with_capacity(files);
         for entry in fs::read_dir(&runs_dir)? {

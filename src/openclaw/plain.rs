@@ -32,7 +32,7 @@ pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
             Key::ErrorReason => raw.error_reason = text(&mut rest)?,
             Key::DeliveryStatus => raw.delivery_status = word_or_text(&mut rest, &DELIVERIES)?,
             Key::DeliveryError => raw.delivery_error = text(&mut rest)?,
-            Key::Delivery => raw.delivery = delivery(&mut rest, DEPTH)?,
+            Key::Delivery => raw.delivery = delivery(&mut rest, &mut 0, DEPTH)?,
             Key::Kind => raw.kind = text(&mut rest)?,
             Key::CompletionStatus => raw.completion_status = text(&mut rest)?,
             Key::SessionId => raw.session_id = text(&mut rest)?,
@@ -79,29 +79,43 @@ fn usage(rest: &mut &[u8]) -> Option<RawUsage> {
     }
 }
 
-fn delivery(rest: &mut &[u8], depth: usize) -> Option<RawDelivery> {
+/// What a key of a delivery means.
+#[derive(Clone, Copy, Default)]
+enum DeliveryKey {
+    To,
+    /// What was meant, and what it turned out to be: each a delivery again.
+    Inner,
+    #[default]
+    Other,
+}
+
+/// Keys of deliveries in the order in which they mostly come, those of the inner ones where they do.
+static DELIVERY_KEYS: [Name<DeliveryKey>; 11] = [
+    Name::new("intended\":", DeliveryKey::Inner),
+    Name::new("channel\":", DeliveryKey::Other),
+    Name::new("to\":", DeliveryKey::To),
+    Name::new("source\":", DeliveryKey::Other),
+    Name::new("resolved\":", DeliveryKey::Inner),
+    Name::new("ok\":", DeliveryKey::Other),
+    Name::new("to\":", DeliveryKey::To),
+    Name::new("source\":", DeliveryKey::Other),
+    Name::new("error\":", DeliveryKey::Other),
+    Name::new("fallbackUsed\":", DeliveryKey::Other),
+    Name::new("delivered\":", DeliveryKey::Other),
+];
+
+fn delivery(rest: &mut &[u8], next: &mut usize, depth: usize) -> Option<RawDelivery> {
     let mut raw = RawDelivery::default();
     if take_null(rest) {
         return Some(raw);
     }
     take_byte(rest, b'{')?;
     loop {
-        raw.is_webhook |= match unescaped(rest)? {
-            b"to" => {
-                take_byte(rest, b':')?;
-                text(rest)?.get().is_some_and(is_url)
-            }
-            b"intended" | b"resolved" => {
-                take_byte(rest, b':')?;
-                delivery(rest, depth.checked_sub(1)?)?.is_webhook
-            }
-            other => {
-                other.is_ascii().then_some(())?;
-                take_byte(rest, b':')?;
-                skip(rest, depth)?;
-                false
-            }
-        };
+        match key(rest, &DELIVERY_KEYS, next)? {
+            DeliveryKey::To => raw.is_webhook |= text(rest)?.get().is_some_and(is_url),
+            DeliveryKey::Inner => raw.is_webhook |= delivery(rest, next, depth.checked_sub(1)?)?.is_webhook,
+            DeliveryKey::Other => skip(rest, depth)?,
+        }
         if !goes_on(rest, b'}')? {
             return Some(raw);
         }
@@ -264,9 +278,15 @@ fn skip(rest: &mut &[u8], depth: usize) -> Option<()> {
     match rest.first()? {
         b'"' => skip_text(rest),
         b'0'..=b'9' => number(rest).map(|_| ()),
-        b't' => word(rest, b"true"),
-        b'f' => word(rest, b"false"),
-        b'n' => word(rest, b"null"),
+        b't' | b'f' | b'n' => {
+            *rest = match *rest {
+                [b't', b'r', b'u', b'e', behind @ ..]
+                | [b'f', b'a', b'l', b's', b'e', behind @ ..]
+                | [b'n', b'u', b'l', b'l', behind @ ..] => behind,
+                _ => return None,
+            };
+            Some(())
+        }
         b'[' => {
             take_byte(rest, b'[')?;
             if take_byte(rest, b']').is_some() {
@@ -295,11 +315,6 @@ fn skip(rest: &mut &[u8], depth: usize) -> Option<()> {
         }
         _ => None,
     }
-}
-
-fn word(rest: &mut &[u8], word: &[u8]) -> Option<()> {
-    *rest = rest.strip_prefix(word)?;
-    Some(())
 }
 
 /// Steps over a string with whatever is in it.
