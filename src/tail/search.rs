@@ -14,8 +14,8 @@ use crate::model::LineMark;
 /// First block read from the end: holds the usual appended line and the one before it.
 const FIRST_BLOCK_BYTES: u64 = 8 << 10;
 const LARGEST_BLOCK_BYTES: u64 = 256 << 10;
-/// Bytes at the beginning of a file in which its first line is looked for.
-const HEAD_BYTES: usize = 8 << 10;
+/// Bytes at the beginning of a file that say how old its first line is.
+const HEAD_BYTES: usize = 64;
 /// First block read where several lines are expected to be asked for.
 const WANTED_BLOCK_BYTES: u64 = 64 << 10;
 
@@ -89,8 +89,11 @@ pub(super) fn start_of_wanted(
     mut age: impl FnMut(&[u8]) -> Age,
 ) -> io::Result<u64> {
     let size = metadata.len();
+    if size > WANTED_BLOCK_BYTES && is_first_wanted(file, &mut age)? {
+        return Ok(0);
+    }
     let mut lines = Backwards::new(file, size, WANTED_BLOCK_BYTES, room);
-    let (mut start, mut older, mut any, mut is_long) = (size, 0, false, false);
+    let (mut start, mut older, mut any) = (size, 0, false);
     while let Some((at, span, content)) = lines.next()? {
         match age(trim_line_end(content)) {
             Age::Wanted => (start, any, older) = (at, true, 0),
@@ -101,12 +104,6 @@ pub(super) fn start_of_wanted(
         if older >= beyond {
             break;
         }
-        if !is_long && size - lines.start > WANTED_BLOCK_BYTES {
-            is_long = true;
-            if is_first_wanted(file, &mut age)? {
-                return Ok(0);
-            }
-        }
     }
     Ok(if any { start } else { size })
 }
@@ -115,8 +112,8 @@ pub(super) fn start_of_wanted(
 fn is_first_wanted(file: &File, age: &mut impl FnMut(&[u8]) -> Age) -> io::Result<bool> {
     let mut head = [0; HEAD_BYTES];
     let read = file.read_at(&mut head, 0)?;
-    let line = memchr::memchr(b'\n', &head[..read]).map(|end| trim_line_end(&head[..end]));
-    Ok(line.is_some_and(|line| age(line) == Age::Wanted))
+    let end = memchr::memchr(b'\n', &head[..read]).unwrap_or(read);
+    Ok(age(trim_line_end(&head[..end])) == Age::Wanted)
 }
 
 /// Goes over the lines of a file from its end, in memory bounded by one line.
