@@ -44,8 +44,9 @@ pub fn measure(table: &mut Table) -> Result<(), Failure> {
     let mut ledger = fill(&path)?;
     let (portions, us) = build_segments(&mut ledger)?;
     table.note("segments of 1,000,000 runs", &format!("{} ms in {portions} portions", number(us / 1e3)));
-    // Closed, so that everything is in the one file.
+    // Closed, so that everything is in the one file, and that on the disk before anything is measured.
     drop(ledger);
+    rustix::fs::sync();
     let runs = float((JOBS * RUNS_PER_JOB).unsigned_abs());
     table.at_most("ledger with segments, bytes per run", 65.0, "B", float(path.metadata()?.len()) / runs);
     for (name, flags) in REPORTS {
