@@ -184,7 +184,9 @@ mod tests {
             })
             .unwrap();
             assert!(first.is_sorted() && second.is_sorted());
-            assert_eq!(second.len(), if shared { RUNS * 8 } else { 0 });
+            // The other thread holds one load, if it has begun at all, and three wait for it.
+            let left = if shared { RUNS * 8..=RUNS * 9 } else { 0..=0 };
+            assert!(left.contains(&second.len()), "{} of {left:?}", second.len());
             first.append(&mut second);
             first.sort_unstable();
             assert_eq!(first, (0..runs).collect::<Vec<_>>());
