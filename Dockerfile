@@ -23,7 +23,7 @@ ARG CARGO_PROFILE_RELEASE_CODEGEN_UNITS
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     deploy/image/build.sh "$TARGETARCH" /out
 ARG SOURCE_DATE_EPOCH=0
-RUN deploy/image/root.sh /out/openclaw-usage /out/root
+RUN deploy/image/root.sh /out/openclaw-usage /out/rootfs
 
 FROM scratch AS runtime
 ARG VERSION=0.1.0
@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="openclaw-usage" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY --from=build /out/root/ /
+COPY --from=build /out/rootfs/ /
 # Messages as JSON, the ledger in /var/lib/openclaw-usage, /metrics on all of the container's addresses; and where the gateway's
 # own image keeps its state. A configuration file or a flag says otherwise.
 ENV OPENCLAW_USAGE_CONTAINER=1 \

@@ -19,7 +19,7 @@ cd "$here/../.."
 image=localhost/openclaw-usage:check
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"$here/root.sh" "$program" "$folder/out/root"
+"$here/root.sh" "$program" "$folder/out/rootfs"
 # The folder stands for the stage that compiles; what is built from it is the shipped Dockerfile's own last stage. The format is
 # Docker's, since the other one has no health checks.
 buildah build --quiet --isolation chroot --format docker --build-context "build=$folder" --target runtime --tag "$image" . >/dev/null
