@@ -13,9 +13,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::model::{
     FilePosition, Reject, RejectReason, Run, RunAt, Runs, Status, TokenKind, UnixMs, UsageProvenance,
 };
-use crate::openclaw::run_log::{self, Begin, Name, PollError};
+use crate::openclaw::run_log::{self, Begin, Name, PollError, Reader};
 use crate::serve::SOURCES;
-use crate::tail::{OpenError, Reader};
+use crate::tail::OpenError;
 
 /// What stores hold.
 #[derive(Debug, Default)]

@@ -101,8 +101,14 @@ pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
     /// Returns the text unless it is blank.
+    #[inline]
     pub fn get(&self) -> Option<&str> {
-        self.0.as_deref().filter(|text| text.contains(|c: char| !c.is_whitespace()))
+        // Nearly all texts begin with something that is seen at once.
+        let is_filled = |text: &&str| {
+            text.as_bytes().first().is_some_and(u8::is_ascii_graphic)
+                || text.contains(|c: char| !c.is_whitespace())
+        };
+        self.0.as_deref().filter(is_filled)
     }
 
     /// Returns the text as its own copy unless it is blank.

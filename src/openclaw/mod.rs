@@ -10,6 +10,7 @@ mod config_file;
 mod cron_jobs;
 pub mod cron_run_logs;
 mod database;
+mod form;
 pub mod gateway_log;
 mod jobs;
 mod layout;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
+use super::form::{Gaps, What};
 use super::lenient::{Filled, Number, Text};
 use super::raw::{KEYS, Key, Name, RawDelivery, RawRecord, RawUsage, USAGE_KEYS, UsageKey, is_url};
 
@@ -18,13 +19,15 @@ const DIGITS: usize = 18;
 
 /// Reads the record that the bytes begin with into `raw`, which is to be empty, and returns its length; `None`: it takes
 /// more than this, and what is in `raw` means nothing.
-pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
+///
+/// Notes in `gaps` what differs between records that are otherwise alike.
+pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>, gaps: &mut Gaps) -> Option<usize> {
     let mut rest = bytes;
     take_byte(&mut rest, b'{')?;
-    let mut next = 0;
+    let (mut next, length) = (0, bytes.len());
     loop {
         match key(&mut rest, &KEYS, &mut next)? {
-            Key::Ts => raw.ts = number(&mut rest)?,
+            Key::Ts => raw.numbers.ts = noted(&mut rest, number, What::Ts, length, gaps)?,
             Key::JobId => raw.job_id = text(&mut rest)?,
             Key::Action => raw.action = word_or_text(&mut rest, &ACTIONS)?,
             Key::Status => raw.status = word_or_text(&mut rest, &STATUSES)?,
@@ -35,19 +38,23 @@ pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
             Key::Delivery => raw.delivery = delivery(&mut rest, &mut 0, DEPTH)?,
             Key::Kind => raw.kind = text(&mut rest)?,
             Key::CompletionStatus => raw.completion_status = text(&mut rest)?,
-            Key::SessionId => raw.session_id = text(&mut rest)?,
-            Key::Session => raw.session_key = text(&mut rest)?,
-            Key::RunAtMs => raw.run_at_ms = number(&mut rest)?,
-            Key::DurationMs => raw.duration_ms = number(&mut rest)?,
-            Key::NextRunAtMs => raw.next_run_at_ms = number(&mut rest)?,
+            Key::SessionId => raw.session_id = noted(&mut rest, text, What::SessionId, length, gaps)?,
+            Key::Session => raw.session_key = noted(&mut rest, text, What::SessionKey, length, gaps)?,
+            Key::RunAtMs => raw.numbers.run_at_ms = noted(&mut rest, number, What::RunAtMs, length, gaps)?,
+            Key::DurationMs => {
+                raw.numbers.duration_ms = noted(&mut rest, number, What::DurationMs, length, gaps)?;
+            }
+            Key::NextRunAtMs => {
+                raw.numbers.next_run_at_ms = noted(&mut rest, number, What::NextRunAtMs, length, gaps)?;
+            }
             Key::Model => raw.model = text(&mut rest)?,
             Key::Provider => raw.provider = text(&mut rest)?,
-            Key::Usage => raw.usage = usage(&mut rest)?,
-            Key::Summary => raw.summary = filled(&mut rest)?,
+            Key::Usage => raw.numbers.usage = usage(&mut rest, length, gaps)?,
+            Key::Summary => raw.summary = noted(&mut rest, filled, What::Summary, length, gaps)?,
             Key::RunId => raw.run_id = text(&mut rest)?,
             // Only notices have it, and its text is asked for as a whole.
             Key::Job => return None,
-            Key::Unknown => skip(&mut rest, DEPTH)?,
+            Key::Unknown => noted(&mut rest, skip, What::Unknown, length, gaps)?,
         }
         if !goes_on(&mut rest, b'}')? {
             break;
@@ -57,7 +64,26 @@ pub fn record<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> Option<usize> {
     (!holds_control(&bytes[..used])).then_some(used)
 }
 
-fn usage(rest: &mut &[u8]) -> Option<RawUsage> {
+/// Takes a value, and notes the gap that it lies in unless it is `null`. `length` is that of all bytes.
+#[inline(always)]
+fn noted<'a, T>(
+    rest: &mut &'a [u8],
+    take: impl FnOnce(&mut &'a [u8]) -> Option<T>,
+    what: What,
+    length: usize,
+    gaps: &mut Gaps,
+) -> Option<T> {
+    let before = rest.len();
+    let is_null = rest.first() == Some(&b'n');
+    let value = take(rest)?;
+    if !is_null {
+        gaps.note(what, length - before, length - rest.len());
+    }
+    Some(value)
+}
+
+fn usage(rest: &mut &[u8], length: usize, gaps: &mut Gaps) -> Option<RawUsage> {
+    gaps.once(What::Usage);
     let mut raw = RawUsage::default();
     if take_null(rest) {
         return Some(raw);
@@ -66,12 +92,12 @@ fn usage(rest: &mut &[u8]) -> Option<RawUsage> {
     let mut next = 0;
     loop {
         match key(rest, &USAGE_KEYS, &mut next)? {
-            UsageKey::Input => raw.input = number(rest)?,
-            UsageKey::Output => raw.output = number(rest)?,
-            UsageKey::CacheRead => raw.cache_read = number(rest)?,
-            UsageKey::CacheWrite => raw.cache_write = number(rest)?,
-            UsageKey::Total => raw.total = number(rest)?,
-            UsageKey::Unknown => skip(rest, DEPTH)?,
+            UsageKey::Input => raw.input = noted(rest, number, What::Input, length, gaps)?,
+            UsageKey::Output => raw.output = noted(rest, number, What::Output, length, gaps)?,
+            UsageKey::CacheRead => raw.cache_read = noted(rest, number, What::CacheRead, length, gaps)?,
+            UsageKey::CacheWrite => raw.cache_write = noted(rest, number, What::CacheWrite, length, gaps)?,
+            UsageKey::Total => raw.total = noted(rest, number, What::Total, length, gaps)?,
+            UsageKey::Unknown => noted(rest, skip, What::Unknown, length, gaps)?,
         }
         if !goes_on(rest, b'}')? {
             return Some(raw);
@@ -114,7 +140,7 @@ fn delivery(rest: &mut &[u8], next: &mut usize, depth: usize) -> Option<RawDeliv
         match key(rest, &DELIVERY_KEYS, next)? {
             DeliveryKey::To => raw.is_webhook |= text(rest)?.get().is_some_and(is_url),
             DeliveryKey::Inner => raw.is_webhook |= delivery(rest, next, depth.checked_sub(1)?)?.is_webhook,
-            DeliveryKey::Other => skip(rest, depth)?,
+            DeliveryKey::Other => skip_within(rest, depth)?,
         }
         if !goes_on(rest, b'}')? {
             return Some(raw);
@@ -207,7 +233,7 @@ fn unescaped<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(text)
 }
 
-fn text<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
+pub fn text<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
     if take_null(rest) {
         return Some(Text(None));
     }
@@ -216,7 +242,7 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
 }
 
 #[inline(always)]
-fn number(rest: &mut &[u8]) -> Option<Number> {
+pub fn number(rest: &mut &[u8]) -> Option<Number> {
     if take_null(rest) {
         return Some(Number::Absent);
     }
@@ -256,7 +282,7 @@ fn eight_digits(bytes: [u8; 8]) -> Option<i64> {
 }
 
 /// Steps over a text in which something else than blanks is.
-fn filled(rest: &mut &[u8]) -> Option<Filled> {
+pub fn filled(rest: &mut &[u8]) -> Option<Filled> {
     let mut inner = *rest;
     take_byte(&mut inner, b'"')?;
     loop {
@@ -274,7 +300,11 @@ fn filled(rest: &mut &[u8]) -> Option<Filled> {
 }
 
 /// Steps over a value of any kind.
-fn skip(rest: &mut &[u8], depth: usize) -> Option<()> {
+pub fn skip(rest: &mut &[u8]) -> Option<()> {
+    skip_within(rest, DEPTH)
+}
+
+fn skip_within(rest: &mut &[u8], depth: usize) -> Option<()> {
     match rest.first()? {
         b'"' => skip_text(rest),
         b'0'..=b'9' => number(rest).map(|_| ()),
@@ -293,7 +323,7 @@ fn skip(rest: &mut &[u8], depth: usize) -> Option<()> {
                 return Some(());
             }
             loop {
-                skip(rest, depth.checked_sub(1)?)?;
+                skip_within(rest, depth.checked_sub(1)?)?;
                 if !goes_on(rest, b']')? {
                     return Some(());
                 }
@@ -307,7 +337,7 @@ fn skip(rest: &mut &[u8], depth: usize) -> Option<()> {
             loop {
                 skip_text(rest)?;
                 take_byte(rest, b':')?;
-                skip(rest, depth.checked_sub(1)?)?;
+                skip_within(rest, depth.checked_sub(1)?)?;
                 if !goes_on(rest, b'}')? {
                     return Some(());
                 }
@@ -340,7 +370,7 @@ fn skip_text(rest: &mut &[u8]) -> Option<()> {
 }
 
 /// Returns whether there is a control character, which no string may hold and nothing else of a record does here.
-fn holds_control(bytes: &[u8]) -> bool {
+pub fn holds_control(bytes: &[u8]) -> bool {
     const LEAST: u64 = u64::from_le_bytes([0x20; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
     // Taking away borrows from a byte only where the one below it is a control character too.

@@ -9,16 +9,27 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::form::Gaps;
 use super::lenient::{Filled, Number, Text};
 use super::plain;
 
 /// Reads the first JSON value into `raw`, which is to be empty, and returns its length in bytes.
 pub fn deserialize<'a>(bytes: &'a [u8], raw: &mut RawRecord<'a>) -> serde_json::Result<usize> {
-    if let Some(used) = plain::record(bytes, raw) {
+    deserialize_noting(bytes, raw, &mut Gaps::default())
+}
+
+/// The same, and notes what differs between records that are otherwise alike, for whoever wants the form of this one.
+pub(super) fn deserialize_noting<'a>(
+    bytes: &'a [u8],
+    raw: &mut RawRecord<'a>,
+    gaps: &mut Gaps,
+) -> serde_json::Result<usize> {
+    if let Some(used) = plain::record(bytes, raw, gaps) {
         return Ok(used);
     }
     let used;
     (*raw, used) = deserialize_any(bytes)?;
+    *gaps = Gaps::default();
     Ok(used)
 }
 
@@ -39,7 +50,7 @@ fn first<'a, T: Deserialize<'a> + Default>(bytes: &'a [u8]) -> serde_json::Resul
 /// The keys that are read. When one stands twice the last counts, as in JavaScript.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct RawRecord<'a> {
-    pub ts: Number,
+    pub numbers: Numbers,
     pub job_id: Text<'a>,
     pub action: Text<'a>,
     pub status: Text<'a>,
@@ -54,12 +65,8 @@ pub struct RawRecord<'a> {
     pub completion_status: Text<'a>,
     pub session_id: Text<'a>,
     pub session_key: Text<'a>,
-    pub run_at_ms: Number,
-    pub duration_ms: Number,
-    pub next_run_at_ms: Number,
     pub model: Text<'a>,
     pub provider: Text<'a>,
-    pub usage: RawUsage,
     /// What the agent answered. Only whether there is anything is looked at.
     pub summary: Filled,
     /// OpenClaw's own id of the run, in notices of some versions.
@@ -68,8 +75,18 @@ pub struct RawRecord<'a> {
     pub job: Option<&'a str>,
 }
 
+/// Times and counts as they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub ts: Number,
+    pub run_at_ms: Number,
+    pub duration_ms: Number,
+    pub next_run_at_ms: Number,
+    pub usage: RawUsage,
+}
+
 /// Token counts as they were written.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawUsage {
     pub input: Number,
     pub output: Number,
@@ -233,7 +250,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
         let mut raw = RawRecord::default();
         while let Some(key) = map.next_key_seed(Known(&KEYS))? {
             match key {
-                Key::Ts => raw.ts = map.next_value()?,
+                Key::Ts => raw.numbers.ts = map.next_value()?,
                 Key::JobId => raw.job_id = map.next_value()?,
                 Key::Action => raw.action = map.next_value()?,
                 Key::Status => raw.status = map.next_value()?,
@@ -246,12 +263,12 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Key::CompletionStatus => raw.completion_status = map.next_value()?,
                 Key::SessionId => raw.session_id = map.next_value()?,
                 Key::Session => raw.session_key = map.next_value()?,
-                Key::RunAtMs => raw.run_at_ms = map.next_value()?,
-                Key::DurationMs => raw.duration_ms = map.next_value()?,
-                Key::NextRunAtMs => raw.next_run_at_ms = map.next_value()?,
+                Key::RunAtMs => raw.numbers.run_at_ms = map.next_value()?,
+                Key::DurationMs => raw.numbers.duration_ms = map.next_value()?,
+                Key::NextRunAtMs => raw.numbers.next_run_at_ms = map.next_value()?,
                 Key::Model => raw.model = map.next_value()?,
                 Key::Provider => raw.provider = map.next_value()?,
-                Key::Usage => raw.usage = map.next_value()?,
+                Key::Usage => raw.numbers.usage = map.next_value()?,
                 Key::Summary if self.sees_summary => raw.summary = map.next_value()?,
                 Key::Summary => {
                     map.next_value::<IgnoredAny>()?;

@@ -4,9 +4,10 @@
 //! changed between versions; input excludes cached tokens; unknown keys, of which newer versions add some,
 //! are stepped over. What is invalid is a value that says why, never an error.
 
+use super::form::{Form, Gaps};
 use super::gateway_log::Obstacle;
 use super::lenient::Number;
-use super::raw::{RawRecord, RawUsage, deserialize};
+use super::raw::{Numbers, RawRecord, RawUsage, deserialize, deserialize_noting};
 use super::reason::reason;
 use crate::model::{
     Delivery, Reason, RejectReason, Run, RunAt, RunKey, SessionRef, Status, UnixMs, Usage, UsageProvenance,
@@ -25,31 +26,97 @@ const AHEAD_FROM: UnixMs = UnixMs(1_798_761_600_000);
 /// How far ahead of the clock a time may lie: two years in milliseconds.
 const AHEAD_MS: i64 = 2 * 366 * 86_400_000;
 
-/// Reads one line and hands each run or reject in it to `emit`.
-///
-/// There is one, but for a line that was torn by a crash: what was appended next then stands on the same
-/// line, and is found by the beginning that every record has.
-pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
-    let mut rest = trim(line);
-    if rest.is_empty() {
-        return;
-    }
-    let mut torn = false;
-    while !rest.is_empty() {
-        match next_record(rest, now, &mut emit) {
-            Ok(used) => {
-                torn = false;
-                rest = trim(&rest[used..]);
-            }
-            Err(()) => {
-                if !torn {
-                    emit(Err(RejectReason::InvalidJson));
-                    torn = true;
+/// Reads records of which most are like the one before.
+#[derive(Debug, Default)]
+pub struct Records {
+    form: Form,
+    /// Records in a row that did not fit.
+    misfits: u8,
+}
+
+/// After so many records that do not fit, the next form is taken: one odd record among others leaves theirs.
+const MISFITS: u8 = 2;
+/// Longer records, in bytes, have no form: one is kept, and copied, as a whole.
+const MAX_FORM_BYTES: usize = 16 << 10;
+
+/// Reads one line as [`Records`] does that have seen none before.
+pub fn parse_line(line: &[u8], now: UnixMs, emit: impl FnMut(Parsed<'_>)) {
+    Records::default().parse_line(line, now, emit);
+}
+
+impl Records {
+    /// Reads one line and hands each run or reject in it to `emit`.
+    ///
+    /// There is one, but for a line that was torn by a crash: what was appended next then stands on the same
+    /// line, and is found by the beginning that every record has.
+    pub fn parse_line(&mut self, line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
+        let mut rest = trim(line);
+        let mut torn = false;
+        while !rest.is_empty() {
+            match self.next_record(rest, now, &mut emit) {
+                Ok(used) => {
+                    torn = false;
+                    rest = trim(&rest[used..]);
                 }
-                let Some(next) = memchr::memmem::find(&rest[1..], BEGINNING) else { return };
-                rest = &rest[1 + next..];
+                Err(()) => {
+                    if !torn {
+                        emit(Err(RejectReason::InvalidJson));
+                        torn = true;
+                    }
+                    let Some(next) = memchr::memmem::find(&rest[1..], BEGINNING) else { return };
+                    rest = &rest[1 + next..];
+                }
             }
         }
+    }
+
+    /// Returns the form of the records that were read last.
+    #[cfg(test)]
+    pub fn into_form(self) -> Form {
+        self.form
+    }
+
+    /// Hands out what stands first and returns its length.
+    fn next_record(
+        &mut self,
+        bytes: &[u8],
+        now: UnixMs,
+        emit: &mut impl FnMut(Parsed<'_>),
+    ) -> Result<usize, ()> {
+        let rule = CacheRule::AsWritten;
+        if let Some((filling, used)) = self.form.fill(bytes) {
+            self.misfits = 0;
+            let session = SessionRef { id: filling.session_id.get(), key: filling.session_key.get() };
+            emit(run(self.form.words(), &filling.numbers, session, rule, now));
+            return Ok(used);
+        }
+        let (mut raw, mut gaps) = (RawRecord::default(), Gaps::default());
+        if let Ok(used) = deserialize_noting(bytes, &mut raw, &mut gaps) {
+            self.misfits = self.misfits.saturating_add(1);
+            if self.misfits >= MISFITS
+                && gaps.are_fit()
+                && used <= MAX_FORM_BYTES
+                && let Ok(words) = Words::of(&raw, rule)
+            {
+                self.misfits = 0;
+                self.form.take(&bytes[..used], gaps, words.map(|word| (*word).to_owned()));
+            }
+            emit(record_to_run(&raw, rule, now));
+            return Ok(used);
+        }
+        // OpenClaw replaces invalid UTF-8 when it reads; where that was the trouble, do likewise.
+        if std::str::from_utf8(bytes).is_ok() {
+            return Err(());
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let mut raw = RawRecord::default();
+        let used = deserialize(text.as_bytes(), &mut raw).map_err(|_| ())?;
+        // Offsets in the repaired text are not offsets in the line: take the line as used up when the text was.
+        if used != text.len() {
+            return Err(());
+        }
+        emit(record_to_run(&raw, rule, now));
+        Ok(bytes.len())
     }
 }
 
@@ -58,34 +125,12 @@ pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
 pub fn is_whole_record(bytes: &[u8], now: UnixMs) -> bool {
     let mut rest = trim(bytes);
     loop {
-        match next_record(rest, now, &mut |_| {}) {
+        match Records::default().next_record(rest, now, &mut |_| {}) {
             Ok(used) if used == rest.len() => return true,
             Ok(used) => rest = trim(&rest[used..]),
             Err(()) => return false,
         }
     }
-}
-
-/// Hands out what stands first and returns its length.
-fn next_record(bytes: &[u8], now: UnixMs, emit: &mut dyn FnMut(Parsed<'_>)) -> Result<usize, ()> {
-    let mut raw = RawRecord::default();
-    if let Ok(used) = deserialize(bytes, &mut raw) {
-        emit(record_to_run(&raw, CacheRule::AsWritten, now));
-        return Ok(used);
-    }
-    // OpenClaw replaces invalid UTF-8 when it reads; where that was the trouble, do likewise.
-    if std::str::from_utf8(bytes).is_ok() {
-        return Err(());
-    }
-    let text = String::from_utf8_lossy(bytes);
-    let mut raw = RawRecord::default();
-    let used = deserialize(text.as_bytes(), &mut raw).map_err(|_| ())?;
-    // Offsets in the repaired text are not offsets in the line: take the line as used up when the text was.
-    if used != text.len() {
-        return Err(());
-    }
-    emit(record_to_run(&raw, CacheRule::AsWritten, now));
-    Ok(bytes.len())
 }
 
 /// Removes what cannot belong to JSON: a byte-order mark, blanks, and the NUL bytes that a file system may
@@ -109,6 +154,58 @@ pub enum CacheRule {
     NoneUnlessWritten,
 }
 
+/// What a record says in words, which are mostly those of the record before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words<T> {
+    job_id: T,
+    status: Status,
+    reason: Reason,
+    provider: Option<T>,
+    model: Option<T>,
+    delivery: Delivery,
+    is_announced: bool,
+}
+
+impl<T> Words<T> {
+    /// Returns the same with other texts.
+    pub fn map<'a, U>(&'a self, text: impl Fn(&'a T) -> U) -> Words<U> {
+        let Self { status, reason, delivery, is_announced, .. } = *self;
+        Words {
+            job_id: text(&self.job_id),
+            provider: self.provider.as_ref().map(&text),
+            model: self.model.as_ref().map(&text),
+            status,
+            reason,
+            delivery,
+            is_announced,
+        }
+    }
+}
+
+impl<'a> Words<&'a str> {
+    fn of(raw: &'a RawRecord<'_>, rule: CacheRule) -> Result<Self, RejectReason> {
+        let job_id = raw.job_id.get().ok_or(RejectReason::NotARun)?;
+        if raw.action.get() != Some("finished") {
+            return Err(RejectReason::NotARun);
+        }
+        let status = status(raw.status.get());
+        // The run was fine and passing on its result was not (from 2026.8.1 on; before, nothing tells).
+        let undelivered = status == Status::Ok && raw.completion_status.get() == Some("failed");
+        Ok(Self {
+            job_id,
+            status,
+            reason: match undelivered {
+                true => Reason::DeliveryFailed,
+                false => reason(status, raw.error_reason.get(), raw.error.get()),
+            },
+            provider: raw.provider.get(),
+            model: raw.model.get(),
+            delivery: delivery(raw, undelivered),
+            is_announced: is_announced(raw, rule, status),
+        })
+    }
+}
+
 /// Turns a record into a run.
 ///
 /// # Errors
@@ -118,13 +215,20 @@ pub fn record_to_run<'a>(
     rule: CacheRule,
     now: UnixMs,
 ) -> Result<Run<&'a str>, RejectReason> {
-    let job_id = raw.job_id.get().ok_or(RejectReason::NotARun)?;
-    if raw.action.get() != Some("finished") {
-        return Err(RejectReason::NotARun);
-    }
-    let started = time(raw.run_at_ms, now)?;
-    let logged = time(raw.ts, now)?;
-    let duration_ms = count(raw.duration_ms, true)?;
+    let session = SessionRef { id: raw.session_id.get(), key: raw.session_key.get() };
+    run(Words::of(raw, rule)?, &raw.numbers, session, rule, now)
+}
+
+fn run<'a>(
+    words: Words<&'a str>,
+    numbers: &Numbers,
+    session: SessionRef<&'a str>,
+    rule: CacheRule,
+    now: UnixMs,
+) -> Result<Run<&'a str>, RejectReason> {
+    let started = time(numbers.run_at_ms, now)?;
+    let logged = time(numbers.ts, now)?;
+    let duration_ms = count(numbers.duration_ms, true)?;
     let (at, recorded_at) = match (started, logged) {
         (Some(at), Some(ts)) => (RunAt::Started(at), ts),
         (None, Some(ts)) => (RunAt::Logged(ts), ts),
@@ -134,30 +238,25 @@ pub fn record_to_run<'a>(
         }
         (None, None) => return Err(RejectReason::NotARun),
     };
-    let (usage, provenance) = usage(&raw.usage, rule)?;
-    let status = status(raw.status.get());
-    // The run was fine and passing on its result was not (from 2026.8.1 on; before, nothing tells).
-    let undelivered = status == Status::Ok && raw.completion_status.get() == Some("failed");
+    let (usage, provenance) = usage(&numbers.usage, rule)?;
+    let Words { job_id, status, reason, provider, model, delivery, is_announced } = words;
     Ok(Run {
         key: RunKey { job_id, at },
         recorded_at,
         status,
-        reason: match undelivered {
-            true => Reason::DeliveryFailed,
-            false => reason(status, raw.error_reason.get(), raw.error.get()),
-        },
+        reason,
         duration_ms,
         job_name: None,
-        agent: raw.session_key.get().and_then(agent_of),
-        provider: raw.provider.get(),
-        model: raw.model.get(),
+        agent: session.key.and_then(agent_of),
+        provider,
+        model,
         usage,
         provenance,
-        delivery: delivery(raw, undelivered),
-        session: SessionRef { id: raw.session_id.get(), key: raw.session_key.get() },
+        delivery,
+        session,
         // A time that makes no sense here only costs a gauge.
-        next_run_at: time(raw.next_run_at_ms, now).ok().flatten(),
-        is_announced: is_announced(raw, rule, status),
+        next_run_at: time(numbers.next_run_at_ms, now).ok().flatten(),
+        is_announced,
     })
 }
 

@@ -11,10 +11,10 @@ use std::path::Path;
 
 use memchr::memmem;
 
-use super::record::{BEGINNING, is_whole_record, parse_line};
+use super::record::{BEGINNING, Records, is_whole_record, parse_line};
 use super::summary::summary_of;
 use crate::model::{Batch, FileId, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
-use crate::tail::{Age, Line, OpenError, Reader, Regular, open_regular};
+use crate::tail::{self, Age, Line, OpenError, Regular, open_regular};
 
 /// What the attribute `openclaw.source` says of this store.
 pub const SOURCE: &str = "run-log";
@@ -94,6 +94,13 @@ pub enum PollError {
     Read(std::path::PathBuf, io::Error),
 }
 
+/// Reads run logs, and keeps for the next one what saves time and memory.
+#[derive(Debug, Default)]
+pub struct Reader {
+    lines: tail::Reader,
+    records: Records,
+}
+
 /// Where a look at a log begins.
 #[derive(Clone, Copy, Debug)]
 pub enum Begin {
@@ -107,7 +114,7 @@ pub enum Begin {
 /// when their runs have ended, so that those lie at its end. Only a clock that was set back mixes them; it is for the
 /// caller to ask for as much more ([`SLACK_MS`]).
 fn position_since(
-    reader: &mut Reader,
+    reader: &mut tail::Reader,
     log: &Regular,
     since: UnixMs,
     now: UnixMs,
@@ -155,7 +162,7 @@ fn recorded_at(line: &[u8], now: UnixMs) -> Option<UnixMs> {
 /// # Errors
 /// See [`PollError`]; nothing is consumed then.
 pub fn poll(
-    reader: &mut Reader,
+    Reader { lines, records }: &mut Reader,
     runs_dir: &Path,
     name: &OsStr,
     begin: Begin,
@@ -167,7 +174,7 @@ pub fn poll(
     let failed = |error| PollError::Read(runs_dir.join(name), error);
     let from = match begin {
         Begin::Behind(from) => from,
-        Begin::Since(since) => Some(position_since(reader, &log, since, now).map_err(failed)?),
+        Begin::Since(since) => Some(position_since(lines, &log, since, now).map_err(failed)?),
     };
     let modified = log.metadata.mtime().saturating_mul(1000);
     let offer_unfinished = now.since(UnixMs(modified)) >= UNFINISHED_MS;
@@ -175,7 +182,7 @@ pub fn poll(
     let (mut said, mut rejects) = (Vec::new(), Vec::new());
     let mut take = |line: &[u8]| {
         let before = runs.len();
-        parse_line(line, now, |parsed| match parsed {
+        records.parse_line(line, now, |parsed| match parsed {
             Ok(run) => runs.push(&run),
             Err(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });
@@ -185,7 +192,7 @@ pub fn poll(
         }
     };
     let mut too_long = Vec::new();
-    let outcome = reader
+    let outcome = lines
         .read(&log, from, BATCH_BYTES, offer_unfinished, |line| match line {
             Line::Whole(line) => {
                 take(line);

@@ -82,7 +82,7 @@ fn read(row: &Row<'_>, now: UnixMs, runs: &mut Runs) -> rusqlite::Result<Found> 
     let native = bytes(row.get_ref(3)?) == b"automation_run";
     raw.job_id = text(bytes(row.get_ref(4)?));
     raw.action = Text(Some("finished".into()));
-    raw.ts = integer(row.get_ref(9)?).map_or(Number::Absent, Number::Integer);
+    raw.numbers.ts = integer(row.get_ref(9)?).map_or(Number::Absent, Number::Integer);
     let rule = if native { CacheRule::NoneUnlessWritten } else { CacheRule::AsWritten };
     let mut run = match record_to_run(&raw, rule, now) {
         Ok(run) => run,

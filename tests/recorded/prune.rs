@@ -7,7 +7,7 @@ use std::io::Write;
 
 use openclaw_usage::model::{Batch, FilePosition, Runs};
 use openclaw_usage::openclaw::run_log::{self, Begin};
-use openclaw_usage::tail::Reader;
+use openclaw_usage::openclaw::run_log::Reader;
 use serde_json::Value;
 use tempfile::TempDir;
 

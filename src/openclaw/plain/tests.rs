@@ -11,7 +11,7 @@ use crate::openclaw::raw::deserialize_any;
 /// Holds one text against the general reader. Returns whether it was read here.
 fn agrees(bytes: &[u8]) -> bool {
     let mut raw = RawRecord::default();
-    let Some(used) = record(bytes, &mut raw) else { return false };
+    let Some(used) = record(bytes, &mut raw, &mut Gaps::default()) else { return false };
     match deserialize_any(bytes) {
         Ok(expected) => assert_eq!((raw, used), expected, "{}", bytes.escape_ascii()),
         Err(error) => panic!("{error}: {}", bytes.escape_ascii()),

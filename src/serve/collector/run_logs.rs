@@ -11,8 +11,8 @@ use super::transcripts::Transcripts;
 use super::{Stamp, stamp};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Batch, FilePosition, Position, Reject, RejectReason, Runs, SourceId, UnixMs};
-use crate::openclaw::run_log::{self, Begin, Name, Poll, PollError};
-use crate::tail::{OpenError, Reader};
+use crate::openclaw::run_log::{self, Begin, Name, Poll, PollError, Reader};
+use crate::tail::OpenError;
 
 /// What was seen of the files in the directory of run logs.
 #[derive(Default)]
@@ -127,19 +127,21 @@ impl RunLogs {
     ) -> Result<bool, LedgerError> {
         let logs: Vec<Log> = due.iter().map(|(name, stamp)| Log::of(ledger, name, *stamp)).collect();
         std::thread::scope(|threads| {
-            let polls: [_; READERS] = std::array::from_fn(|first| {
-                let (sender, receiver) = sync_channel(POLLS_AHEAD);
+            let mut polls: [_; READERS] = std::array::from_fn(|first| {
+                let (sender, receiver) = sync_channel::<Vec<Found>>(PACKS_AHEAD);
                 let (used, room) = channel();
                 let logs = logs.iter().enumerate().skip(first).step_by(READERS);
-                threads.spawn(move || read_all(logs, runs_dir, scope, now, (&sender, &room)));
-                (receiver, used)
+                let pack = Pack { sender, polls: Vec::new(), bytes: 0 };
+                threads.spawn(move || read_all(logs, runs_dir, scope, now, (pack, &room)));
+                (receiver.into_iter().flatten(), used)
             });
             let (mut changed, mut room) = (false, Runs::new());
-            for ((nth, log), (polls, used)) in logs.iter().enumerate().zip(polls.iter().cycle()) {
+            for (nth, log) in logs.iter().enumerate() {
+                let (polls, used) = &mut polls[nth % READERS];
                 let next = |_: Option<FilePosition>, room| {
                     // Whoever reads may be done.
                     _ = used.send(room);
-                    match polls.iter().find(|(of, _)| *of == nth) {
+                    match polls.find(|(of, _)| *of == nth) {
                         Some((_, poll)) => poll,
                         None => {
                             let gone = std::io::ErrorKind::BrokenPipe.into();
@@ -237,9 +239,13 @@ fn position_of(ledger: &Ledger, name: &OsStr, stamp: Stamp) -> Option<FilePositi
     of(&run_log::source_id(name)).or_else(before)
 }
 
-/// Threads that read ahead, and pieces of at most 1 MiB that each may be ahead by: memory stays bounded.
+/// Threads that read ahead, and packs of some 1 MiB that each may be ahead by: memory stays bounded.
 const READERS: usize = 2;
-const POLLS_AHEAD: usize = 2;
+const PACKS_AHEAD: usize = 2;
+/// Bytes read that make a pack full, and looks that do: to wake another thread for each of many small logs takes longer than
+/// to read them.
+const PACK_BYTES: u64 = 256 << 10;
+const PACK_POLLS: usize = 16;
 
 /// A log to be read by another thread.
 struct Log<'a> {
@@ -292,17 +298,40 @@ impl<'a> Log<'a> {
 /// What one look found in a log, which is given by its place among all of them.
 type Found = (usize, Result<Poll, PollError>);
 
+/// What goes to the other thread at once.
+struct Pack {
+    sender: SyncSender<Vec<Found>>,
+    polls: Vec<Found>,
+    bytes: u64,
+}
+
+impl Pack {
+    /// Puts a look in. Returns whether anybody still wants to know.
+    fn put(&mut self, found: Found) -> bool {
+        self.bytes += found.1.as_ref().map_or(0, |poll| poll.bytes_read);
+        self.polls.push(found);
+        self.bytes < PACK_BYTES && self.polls.len() < PACK_POLLS || self.send()
+    }
+
+    fn send(&mut self) -> bool {
+        self.bytes = 0;
+        self.sender.send(std::mem::take(&mut self.polls)).is_ok()
+    }
+}
+
 fn read_all<'a>(
     logs: impl Iterator<Item = (usize, &'a Log<'a>)>,
     runs_dir: &Path,
     scope: &Scope,
     now: UnixMs,
-    (sender, room): (&SyncSender<Found>, &Receiver<Runs>),
+    (mut pack, room): (Pack, &Receiver<Runs>),
 ) {
     let mut reader = Reader::default();
     for (nth, log) in logs {
-        if !log.read(&mut reader, (runs_dir, scope), now, room, |poll| sender.send((nth, poll)).is_ok()) {
+        if !log.read(&mut reader, (runs_dir, scope), now, room, |poll| pack.put((nth, poll))) {
             return;
         }
     }
+    // Nobody may want to know any more.
+    _ = pack.send();
 }

@@ -28,7 +28,7 @@ impl Log {
         let dir = self.path.parent().unwrap().to_path_buf();
         let begin = UnixMs(since - SLACK_MS);
         let log = open_regular(&dir, Path::new("j.jsonl")).unwrap();
-        self.position = Some(position_since(&mut self.reader, &log, begin, self.now).unwrap());
+        self.position = Some(position_since(&mut self.reader.lines, &log, begin, self.now).unwrap());
         self.starts(since)
     }
 
