@@ -50,27 +50,29 @@ impl Runs {
             _ => add(texts, text),
         };
         let mut maybe = |new: Option<&str>, before: Option<Span>| new.map(|new| text(texts, new, before));
-        let packed = Run {
-            job_name: maybe(run.job_name, last.and_then(|last| last.job_name)),
-            agent: maybe(run.agent, last.and_then(|last| last.agent)),
-            provider: maybe(run.provider, last.and_then(|last| last.provider)),
-            model: maybe(run.model, last.and_then(|last| last.model)),
-            session: SessionRef { id: maybe(run.session.id, None), key: maybe(run.session.key, None) },
-            key: RunKey {
-                job_id: text(texts, run.key.job_id, last.map(|last| last.key.job_id)),
-                at: run.key.at,
-            },
-            recorded_at: run.recorded_at,
-            status: run.status,
-            reason: run.reason,
-            duration_ms: run.duration_ms,
-            usage: run.usage,
-            provenance: run.provenance,
-            delivery: run.delivery,
-            next_run_at: run.next_run_at,
-            is_announced: run.is_announced,
+        let session = SessionRef { id: maybe(run.session.id, None), key: maybe(run.session.key, None) };
+        let others = [
+            maybe(run.job_name, last.and_then(|last| last.job_name)),
+            maybe(run.agent, last.and_then(|last| last.agent)),
+            maybe(run.provider, last.and_then(|last| last.provider)),
+            maybe(run.model, last.and_then(|last| last.model)),
+        ];
+        let job_id = text(texts, run.key.job_id, last.map(|last| last.key.job_id));
+        runs.push(packed(run, job_id, others, session));
+    }
+
+    /// The same for a run whose job, name, provider and model are known to be those of the one that was put in last.
+    pub fn push_alike(&mut self, run: &Run<&str>) {
+        let Some(last) = self.runs.last() else { return self.push(run) };
+        let Run { key: RunKey { job_id, .. }, job_name, agent, provider, model, .. } = *last;
+        let texts = &mut self.texts;
+        let agent = match (run.agent, agent) {
+            (Some(new), Some(before)) if texts_at(texts, before) == new => Some(before),
+            (new, _) => new.map(|new| add(texts, new)),
         };
-        runs.push(packed);
+        let mut own = |text: Option<&str>| text.map(|text| add(texts, text));
+        let session = SessionRef { id: own(run.session.id), key: own(run.session.key) };
+        self.runs.push(packed(run, job_id, [job_name, agent, provider, model], session));
     }
 
     /// Returns the identity of the run that was put in last.
@@ -130,6 +132,32 @@ impl From<Vec<Run>> for Runs {
 
 fn texts_at(texts: &str, span: Span) -> &str {
     texts.get(span.from as usize..span.until as usize).unwrap_or_default()
+}
+
+/// Returns a run with its texts elsewhere: its job, and name, agent, provider and model.
+fn packed(
+    run: &Run<&str>,
+    job_id: Span,
+    [job_name, agent, provider, model]: [Option<Span>; 4],
+    session: SessionRef<Span>,
+) -> Run<Span> {
+    Run {
+        key: RunKey { job_id, at: run.key.at },
+        recorded_at: run.recorded_at,
+        status: run.status,
+        reason: run.reason,
+        duration_ms: run.duration_ms,
+        job_name,
+        agent,
+        provider,
+        model,
+        usage: run.usage,
+        provenance: run.provenance,
+        delivery: run.delivery,
+        session,
+        next_run_at: run.next_run_at,
+        is_announced: run.is_announced,
+    }
 }
 
 /// Adds a text. What lies beyond 4 GiB would be lost; a batch is read of a few MiB.

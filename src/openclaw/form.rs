@@ -5,10 +5,11 @@
 //! record says in words what the form's record did, and a reader of it ([`plain`](super::plain)) would have found the same.
 //! Everything else is no fit, and read as ever.
 
-use super::lenient::{Number, Text};
-use super::plain::{filled, holds_control, number, skip, text};
-use super::raw::Numbers;
+use super::lenient::Number;
+use super::plain::{filled, holds_control, number, plain_text, skip};
+use super::raw::{Head, Numbers};
 use super::record::Words;
+use crate::model::SessionRef;
 
 /// What lies in a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +83,8 @@ impl Gaps {
 #[derive(Debug, Default)]
 pub struct Form {
     record: Vec<u8>,
-    gaps: Gaps,
+    /// The gaps, each with how what is before it begins.
+    gaps: Vec<(Head, Gap)>,
     words: Words<String>,
 }
 
@@ -91,16 +93,23 @@ pub struct Form {
 pub struct Filling<'a> {
     /// Times and counts.
     pub numbers: Numbers,
-    pub session_id: Text<'a>,
-    pub session_key: Text<'a>,
+    /// The session's id and key, which may be blank.
+    pub session: SessionRef<&'a str>,
 }
 
 impl Form {
     /// Takes the form of a record whose gaps are [fit](Gaps::are_fit).
-    pub fn take(&mut self, record: &[u8], gaps: Gaps, words: Words<String>) {
+    pub fn take(&mut self, record: &[u8], gaps: &Gaps, words: Words<String>) {
         self.record.clear();
         self.record.extend_from_slice(record);
-        (self.gaps, self.words) = (gaps, words);
+        self.words = words;
+        self.gaps.clear();
+        let mut behind = 0;
+        for gap in &gaps.all[..gaps.count] {
+            let before = record.get(behind..gap.from).unwrap_or_default();
+            self.gaps.push((Head::of(before), *gap));
+            behind = gap.until;
+        }
     }
 
     /// Returns what its record said in words.
@@ -111,8 +120,12 @@ impl Form {
     /// Reads the record that the bytes begin with, and returns what is in its gaps, and its length; `None`: it does not fit.
     pub fn fill<'a>(&self, bytes: &'a [u8]) -> Option<(Filling<'a>, usize)> {
         let (mut rest, mut behind, mut filling) = (bytes, 0, Filling::default());
-        for gap in self.gaps.all.get(..self.gaps.count)? {
-            rest = rest.strip_prefix(self.record.get(behind..gap.from)?)?;
+        for (head, gap) in &self.gaps {
+            let between = self.record.get(behind..gap.from)?;
+            if !head.begins(rest) || between.len() > Head::BYTES && !rest.starts_with(between) {
+                return None;
+            }
+            rest = rest.get(between.len()..)?;
             behind = gap.until;
             if let Some(to) = filling.number(gap.what) {
                 *to = number(&mut rest).filter(|number| *number != Number::Absent)?;
@@ -120,8 +133,8 @@ impl Form {
             }
             let before = rest;
             match gap.what {
-                What::SessionId => filling.session_id = text(&mut rest)?,
-                What::SessionKey => filling.session_key = text(&mut rest)?,
+                What::SessionId => filling.session.id = Some(plain_text(&mut rest)?),
+                What::SessionKey => filling.session.key = Some(plain_text(&mut rest)?),
                 What::Summary => _ = filled(&mut rest)?,
                 _ => skip(&mut rest)?,
             }

@@ -103,18 +103,22 @@ impl Text<'_> {
     /// Returns the text unless it is blank.
     #[inline]
     pub fn get(&self) -> Option<&str> {
-        // Nearly all texts begin with something that is seen at once.
-        let is_filled = |text: &&str| {
-            text.as_bytes().first().is_some_and(u8::is_ascii_graphic)
-                || text.contains(|c: char| !c.is_whitespace())
-        };
-        self.0.as_deref().filter(is_filled)
+        self.0.as_deref().and_then(filled)
     }
 
     /// Returns the text as its own copy unless it is blank.
     pub fn to_owned_text(&self) -> Option<String> {
         self.get().map(ToOwned::to_owned)
     }
+}
+
+/// Returns a text unless it is blank.
+#[inline]
+pub fn filled(text: &str) -> Option<&str> {
+    // Nearly all texts begin with something that is seen at once.
+    let is_filled = text.as_bytes().first().is_some_and(u8::is_ascii_graphic)
+        || text.contains(|c: char| !c.is_whitespace());
+    is_filled.then_some(text)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {

@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 use super::form::{Gaps, What};
 use super::lenient::{Filled, Number, Text};
-use super::raw::{KEYS, Key, Name, RawDelivery, RawRecord, RawUsage, USAGE_KEYS, UsageKey, is_url};
+use super::raw::{Head, KEYS, Key, Name, RawDelivery, RawRecord, RawUsage, USAGE_KEYS, UsageKey, is_url};
 
 /// How deep values may lie in each other.
 const DEPTH: usize = 16;
@@ -161,8 +161,8 @@ static DELIVERIES: [Name<&str>; 3] = [
 /// Takes a text, which most often is one of these words: then nothing is looked for in it.
 fn word_or_text<'a>(rest: &mut &'a [u8], words: &[Name<&'static str>]) -> Option<Text<'a>> {
     if let [b'"', inner @ ..] = *rest
-        && let Some(head) = inner.first_chunk().map(|head| u128::from_le_bytes(*head))
-        && let Some(word) = words.iter().find(|word| head & word.mask == word.head)
+        && let head = Head::read(inner)
+        && let Some(word) = words.iter().find(|word| word.head.is_of(head))
     {
         *rest = inner.get(word.text.len()..)?;
         return Some(Text(Some(Cow::Borrowed(word.key))));
@@ -170,23 +170,15 @@ fn word_or_text<'a>(rest: &mut &'a [u8], words: &[Name<&'static str>]) -> Option
     text(rest)
 }
 
-/// Bytes of [`Name::head`].
-const HEAD: usize = size_of::<u128>();
-
 /// Takes a key and its colon.
 fn key<K: Copy + Default>(rest: &mut &[u8], names: &[Name<K>], next: &mut usize) -> Option<K> {
     let mut inner = *rest;
     take_byte(&mut inner, b'"')?;
-    let head = inner.first_chunk().copied().unwrap_or_else(|| {
-        let mut short = [0; HEAD];
-        short.iter_mut().zip(inner).for_each(|(to, from)| *to = *from);
-        short
-    });
-    let head = u128::from_le_bytes(head);
+    let head = Head::read(inner);
     for step in 0..names.len() {
         let at = if *next + step < names.len() { *next + step } else { *next + step - names.len() };
         let name = &names[at];
-        if head & name.mask == name.head && (name.text.len() <= HEAD || inner.starts_with(name.text)) {
+        if name.head.is_of(head) && (name.text.len() <= Head::BYTES || inner.starts_with(name.text)) {
             *next = if at + 1 < names.len() { at + 1 } else { 0 };
             *rest = inner.get(name.text.len()..)?;
             return Some(name.key);
@@ -237,8 +229,13 @@ pub fn text<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
     if take_null(rest) {
         return Some(Text(None));
     }
-    let text = std::str::from_utf8(unescaped(rest)?).ok()?;
-    Some(Text(Some(Cow::Borrowed(text))))
+    plain_text(rest).map(|text| Text(Some(Cow::Borrowed(text))))
+}
+
+/// Takes a text without escapes.
+#[inline(always)]
+pub fn plain_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(unescaped(rest)?).ok()
 }
 
 #[inline(always)]
@@ -249,10 +246,15 @@ pub fn number(rest: &mut &[u8]) -> Option<Number> {
     let before = *rest;
     let mut value = 0;
     // Times have thirteen digits.
-    if let Some((eight, behind)) = rest.split_first_chunk()
-        && let Some(digits) = eight_digits(*eight)
-    {
-        (value, *rest) = (digits, behind);
+    for _ in 0..2 {
+        let Some((head, behind)) = rest.split_first_chunk() else { break };
+        let (digits, count) = leading_digits(*head);
+        value = i64::wrapping_add(i64::wrapping_mul(value, TENS[count]), digits);
+        if count < head.len() {
+            *rest = rest.get(count..)?;
+            break;
+        }
+        *rest = behind;
     }
     while let [digit @ b'0'..=b'9', behind @ ..] = *rest {
         value = i64::wrapping_add(i64::wrapping_mul(value, 10), i64::from(*digit - b'0'));
@@ -264,21 +266,26 @@ pub fn number(rest: &mut &[u8]) -> Option<Number> {
     ((1..=DIGITS).contains(&count) && !leading_zero).then_some(Number::Integer(value))
 }
 
-/// Reads eight digits at once: each step joins neighbours, first to tens, then to hundreds, then to all.
+/// Powers of ten.
+const TENS: [i64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// Returns the number that the digits make with which the bytes begin, and how many those are. All are read at once: each step
+/// joins neighbours, first to tens, then to hundreds, then to all.
 #[inline(always)]
-fn eight_digits(bytes: [u8; 8]) -> Option<i64> {
+fn leading_digits(bytes: [u8; 8]) -> (i64, usize) {
     const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
     const HIGH: u64 = u64::from_le_bytes([0xf0; 8]);
     const TO_TEN: u64 = u64::from_le_bytes([6; 8]);
     let word = u64::from_le_bytes(bytes);
-    // Neither below '0' nor, with six more, above '?'.
-    if word & HIGH != ZEROS || word.wrapping_add(TO_TEN) & HIGH != ZEROS {
-        return None;
-    }
-    let joined = (word & !HIGH).wrapping_mul(10 * 0x100 + 1) >> 8;
+    // Neither below '0' nor, with six more, above '?'. What is carried over goes behind the byte that is no digit.
+    let others = (word & HIGH ^ ZEROS) | (word.wrapping_add(TO_TEN) & HIGH ^ ZEROS);
+    let count = others.trailing_zeros() / u8::BITS;
+    // Zeros in front, as many as others are behind.
+    let digits = word.checked_shl(u64::BITS - u8::BITS * count).unwrap_or(0) & !HIGH;
+    let joined = digits.wrapping_mul(10 * 0x100 + 1) >> 8;
     let joined = (joined & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 * 0x1_0000 + 1) >> 16;
     let joined = (joined & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32;
-    Some(joined.cast_signed())
+    (joined.cast_signed(), count as usize)
 }
 
 /// Steps over a text in which something else than blanks is.

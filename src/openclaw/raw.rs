@@ -177,21 +177,61 @@ pub static USAGE_KEYS: [Name<UsageKey>; 5] = [
 pub struct Name<K> {
     /// With all that stands between it and its value.
     pub text: &'static [u8],
-    /// The first bytes of that as one number, and which of its bits are theirs.
-    pub head: u128,
-    pub mask: u128,
+    /// How that begins.
+    pub head: Head,
     pub key: K,
 }
 
 impl<K> Name<K> {
     pub const fn new(text: &'static str, key: K) -> Self {
-        let (text, mut head, mut mask, mut at) = (text.as_bytes(), 0, 0, 0);
-        while at < text.len() && at < size_of::<u128>() {
-            head |= (text[at] as u128) << (8 * at);
+        Self { text: text.as_bytes(), head: Head::of(text.as_bytes()), key }
+    }
+}
+
+/// The first bytes of a text as one number, so that a short one is compared at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    bytes: u128,
+    /// Which of its bits are the text's.
+    mask: u128,
+}
+
+impl Head {
+    /// How many bytes of a text these are at most.
+    pub const BYTES: usize = size_of::<u128>();
+
+    /// Returns the head of a text.
+    pub const fn of(text: &[u8]) -> Self {
+        let (mut bytes, mut mask, mut at) = (0, 0, 0);
+        while at < text.len() && at < Self::BYTES {
+            bytes |= (text[at] as u128) << (8 * at);
             mask |= 0xff << (8 * at);
             at += 1;
         }
-        Self { text, head, mask, key }
+        Self { bytes, mask }
+    }
+
+    /// Returns the bytes that this compares, with zeros behind a text that has fewer.
+    #[inline(always)]
+    pub fn read(text: &[u8]) -> u128 {
+        let head = text.first_chunk().copied().unwrap_or_else(|| {
+            let mut short = [0; Self::BYTES];
+            short.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            short
+        });
+        u128::from_le_bytes(head)
+    }
+
+    /// Returns whether bytes that were [read](Self::read) begin with the text, as far as this tells.
+    #[inline(always)]
+    pub const fn is_of(self, read: u128) -> bool {
+        read & self.mask == self.bytes
+    }
+
+    /// The same, of bytes that were not.
+    #[inline(always)]
+    pub fn begins(self, text: &[u8]) -> bool {
+        self.is_of(Self::read(text))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::form::{Form, Gaps};
 use super::gateway_log::Obstacle;
-use super::lenient::Number;
+use super::lenient::{Number, filled};
 use super::raw::{Numbers, RawRecord, RawUsage, deserialize, deserialize_noting};
 use super::reason::reason;
 use crate::model::{
@@ -32,6 +32,8 @@ pub struct Records {
     form: Form,
     /// Records in a row that did not fit.
     misfits: u8,
+    /// What was handed out last is a run in the words of the form.
+    in_form: bool,
 }
 
 /// After so many records that do not fit, the next form is taken: one odd record among others leaves theirs.
@@ -40,16 +42,17 @@ const MISFITS: u8 = 2;
 const MAX_FORM_BYTES: usize = 16 << 10;
 
 /// Reads one line as [`Records`] does that have seen none before.
-pub fn parse_line(line: &[u8], now: UnixMs, emit: impl FnMut(Parsed<'_>)) {
-    Records::default().parse_line(line, now, emit);
+pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
+    Records::default().parse_line(line, now, |parsed, _| emit(parsed));
 }
 
 impl Records {
-    /// Reads one line and hands each run or reject in it to `emit`.
+    /// Reads one line and hands each run or reject in it to `emit`, and whether it is a run that says in words what the one
+    /// handed out before it did.
     ///
     /// There is one, but for a line that was torn by a crash: what was appended next then stands on the same
     /// line, and is found by the beginning that every record has.
-    pub fn parse_line(&mut self, line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
+    pub fn parse_line(&mut self, line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>, bool)) {
         let mut rest = trim(line);
         let mut torn = false;
         while !rest.is_empty() {
@@ -60,7 +63,7 @@ impl Records {
                 }
                 Err(()) => {
                     if !torn {
-                        emit(Err(RejectReason::InvalidJson));
+                        emit(Err(RejectReason::InvalidJson), false);
                         torn = true;
                     }
                     let Some(next) = memchr::memmem::find(&rest[1..], BEGINNING) else { return };
@@ -81,27 +84,32 @@ impl Records {
         &mut self,
         bytes: &[u8],
         now: UnixMs,
-        emit: &mut impl FnMut(Parsed<'_>),
+        emit: &mut impl FnMut(Parsed<'_>, bool),
     ) -> Result<usize, ()> {
         let rule = CacheRule::AsWritten;
+        let was_in_form = std::mem::take(&mut self.in_form);
         if let Some((filling, used)) = self.form.fill(bytes) {
             self.misfits = 0;
-            let session = SessionRef { id: filling.session_id.get(), key: filling.session_key.get() };
-            emit(run(self.form.words(), &filling.numbers, session, rule, now));
+            let SessionRef { id, key } = filling.session;
+            let session = SessionRef { id: id.and_then(filled), key: key.and_then(filled) };
+            let run = run(self.form.words(), &filling.numbers, session, rule, now);
+            self.in_form = run.is_ok();
+            emit(run, was_in_form);
             return Ok(used);
         }
         let (mut raw, mut gaps) = (RawRecord::default(), Gaps::default());
         if let Ok(used) = deserialize_noting(bytes, &mut raw, &mut gaps) {
+            let run = record_to_run(&raw, rule, now);
             self.misfits = self.misfits.saturating_add(1);
             if self.misfits >= MISFITS
                 && gaps.are_fit()
                 && used <= MAX_FORM_BYTES
                 && let Ok(words) = Words::of(&raw, rule)
             {
-                self.misfits = 0;
-                self.form.take(&bytes[..used], gaps, words.map(|word| (*word).to_owned()));
+                (self.misfits, self.in_form) = (0, run.is_ok());
+                self.form.take(&bytes[..used], &gaps, words.map(|word| (*word).to_owned()));
             }
-            emit(record_to_run(&raw, rule, now));
+            emit(run, false);
             return Ok(used);
         }
         // OpenClaw replaces invalid UTF-8 when it reads; where that was the trouble, do likewise.
@@ -115,7 +123,7 @@ impl Records {
         if used != text.len() {
             return Err(());
         }
-        emit(record_to_run(&raw, rule, now));
+        emit(record_to_run(&raw, rule, now), false);
         Ok(bytes.len())
     }
 }
@@ -125,7 +133,7 @@ impl Records {
 pub fn is_whole_record(bytes: &[u8], now: UnixMs) -> bool {
     let mut rest = trim(bytes);
     loop {
-        match Records::default().next_record(rest, now, &mut |_| {}) {
+        match Records::default().next_record(rest, now, &mut |_, _| {}) {
             Ok(used) if used == rest.len() => return true,
             Ok(used) => rest = trim(&rest[used..]),
             Err(()) => return false,

@@ -182,7 +182,8 @@ pub fn poll(
     let (mut said, mut rejects) = (Vec::new(), Vec::new());
     let mut take = |line: &[u8]| {
         let before = runs.len();
-        records.parse_line(line, now, |parsed| match parsed {
+        records.parse_line(line, now, |parsed, alike| match parsed {
+            Ok(run) if alike => runs.push_alike(&run),
             Ok(run) => runs.push(&run),
             Err(reason) => rejects.push(Reject::new(reason, sample(&source, line.len() as u64))),
         });

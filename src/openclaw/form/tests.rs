@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use super::super::record::{Records, parse_line};
 use super::*;
-use crate::model::{RejectReason, Run, UnixMs};
+use crate::model::{RejectReason, Run, Runs, UnixMs};
 
 const NOW: UnixMs = UnixMs(1_795_240_000_000);
 
@@ -18,7 +18,7 @@ fn alone(line: &[u8]) -> Read {
 
 fn next(records: &mut Records, line: &[u8]) -> Read {
     let mut all = Vec::new();
-    records.parse_line(line, NOW, |parsed| all.push(parsed.map(|run| run.owned())));
+    records.parse_line(line, NOW, |parsed, _| all.push(parsed.map(|run| run.owned())));
     all
 }
 
@@ -77,7 +77,8 @@ fn records_of_a_job_have_one_form() {
 fn what_is_nearly_alike_is_read_as_it_is_alone() {
     const BYTES: &[u8] = b"{}[]\",:\\ \n\t\0\x1f\x7f\x80\xc3\xff0123456789-+.eEtfnu/abz";
     let mut random = Rng::with_seed(2);
-    let (mut records, mut whole) = (Records::default(), 0);
+    let (mut records, mut whole, mut alike) = (Records::default(), 0, 0);
+    let (mut runs, mut expected) = (Runs::new(), Vec::new());
     for _ in 0..40_000 {
         let mut line = record(&mut random).into_bytes();
         for _ in 0..random.u8(..3) {
@@ -94,11 +95,22 @@ fn what_is_nearly_alike_is_read_as_it_is_alone() {
                 }
             }
         }
-        let read = next(&mut records, &line);
+        let mut read = Vec::new();
+        records.parse_line(&line, NOW, |parsed, is_alike| {
+            match &parsed {
+                Ok(run) if is_alike => runs.push_alike(run),
+                Ok(run) => runs.push(run),
+                Err(_) => {}
+            }
+            alike += u32::from(is_alike);
+            read.push(parsed.map(|run| run.owned()));
+        });
         assert_eq!(read, alone(&line), "{}", line.escape_ascii());
         whole += u32::from(matches!(read.as_slice(), [Ok(_)]));
+        expected.extend(read.into_iter().flatten());
     }
-    assert!((20_000..39_000).contains(&whole), "{whole}");
+    assert!((20_000..39_000).contains(&whole) && alike > 3_000, "{whole}, {alike} alike");
+    assert_eq!(runs, Runs::from(expected));
 }
 
 #[test]

@@ -149,18 +149,35 @@ fn recorded_lines_are_read() {
 }
 
 #[test]
-fn eight_digits_are_read_as_one_by_one() {
+fn digits_are_read_at_once_as_one_by_one() {
+    let by_one = |bytes: [u8; 8]| {
+        let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let value = bytes[..count].iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+        (value, count)
+    };
     let mut random = Rng::with_seed(8);
     for _ in 0..2_000 {
         let number = random.i64(0..100_000_000);
-        let text: [u8; 8] = format!("{number:08}").into_bytes().try_into().unwrap();
-        assert_eq!(eight_digits(text), Some(number));
+        let mut text: [u8; 8] = format!("{number:08}").into_bytes().try_into().unwrap();
+        assert_eq!(leading_digits(text), (number, 8));
         for byte in u8::MIN..=u8::MAX {
-            let mut other = text;
-            other[random.usize(..8)] = byte;
-            let is_all = other.iter().all(u8::is_ascii_digit);
-            let expected = std::str::from_utf8(&other).ok().filter(|_| is_all);
-            assert_eq!(eight_digits(other), expected.and_then(|text| text.parse().ok()), "{other:?}");
+            // Two bytes that may be anything.
+            text[random.usize(..8)] = byte;
+            assert_eq!(leading_digits(text), by_one(text), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_any_length_are_read() {
+    for length in 0..=20 {
+        for behind in ["", ",", "}", "},\"x\":1234567890}", "e5", "."] {
+            let digits = &"91234567890123456789"[..length];
+            let text = format!("{digits}{behind}");
+            let mut rest = text.as_bytes();
+            let read = number(&mut rest).map(|number| (number, rest));
+            let value = digits.parse().ok().filter(|_| (1..=DIGITS).contains(&length));
+            assert_eq!(read, value.map(|value| (Number::Integer(value), behind.as_bytes())), "{text}");
         }
     }
 }
