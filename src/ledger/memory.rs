@@ -212,6 +212,11 @@ impl Runs {
         self.jobs.get(job)?.get(pack_at(at)).map(|run| run.row(&self.wide))
     }
 
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.jobs.iter().flat_map(|runs| &runs.0).map(Vec::len).sum()
+    }
+
     /// Changes a run that is there.
     pub fn set(&mut self, job: usize, at: RunAt, row: &RunRow) {
         if let Some(known) = self.jobs.get_mut(job).and_then(|runs| runs.get_mut(pack_at(at))) {

@@ -25,6 +25,7 @@ mod endpoints;
 mod events;
 mod fold;
 mod growth;
+mod held;
 mod identify;
 mod jobs;
 mod labels;

@@ -100,7 +100,7 @@ impl Part {
 
 impl RunRow {
     /// Returns the row of a new run.
-    pub fn of(run: &Run<&str>, labels: usize, charge: Charge) -> Self {
+    pub fn of<T>(run: &Run<T>, labels: usize, charge: Charge) -> Self {
         Self {
             recorded: run.recorded_at.since(run.key.at.time()),
             duration_ms: run.duration_ms,

@@ -211,12 +211,16 @@ impl<'a> UsageReader<'a> {
         wanted: impl Fn(usize) -> bool,
         mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
+        if let Some(runs) = self.runs {
+            let read = self.for_each_held(runs, window, &wanted, &mut on_run);
+            return read.map_err(|error| LedgerError::of(self.path, error));
+        }
         let mut parts = Vec::new();
         self.pieces(window, &wanted, &mut |piece| piece.hand_out(&mut parts, &mut on_run))
     }
 
     /// The same by two threads: one of its own calls `beside`, and this one, which reads ahead, `here` for what the other has
-    /// no time for. Without a `here`, or where there is nothing to read, all of it is for one of them.
+    /// no time for. Without a `here`, or where there is little, all of it is for one of them.
     ///
     /// # Errors
     /// What SQLite says.
@@ -227,9 +231,9 @@ impl<'a> UsageReader<'a> {
         beside: impl FnMut(&UsedRun<'_>) + Send,
         here: Option<impl FnMut(&UsedRun<'_>)>,
     ) -> Result<(), LedgerError> {
-        if self.runs.is_some() {
-            // There is nothing to wait for.
-            return self.for_each_run(window, wanted, beside);
+        if let Some(runs) = self.runs {
+            let read = self.for_each_held_beside(runs, window, &wanted, beside, here);
+            return read.map_err(|error| LedgerError::of(self.path, error));
         }
         super::ahead::read_ahead(beside, here, |on_piece| self.pieces(window, &wanted, on_piece))
     }
@@ -241,6 +245,17 @@ impl<'a> UsageReader<'a> {
         on_piece: &mut dyn FnMut(Piece<'_>),
     ) -> Result<(), LedgerError> {
         self.read_pieces(window, wanted, on_piece).map_err(|error| LedgerError::of(self.path, error))
+    }
+
+    /// Returns the jobs that are wanted and may have run in a window, with their indexes.
+    pub(super) fn wanted_jobs(
+        &self,
+        window: Window,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> impl Iterator<Item = (usize, &UsedJob)> {
+        // Jobs whose newest run is older: most of those that ran once.
+        let is_over = move |job: &UsedJob| job.last_run.is_some_and(|last| last < window.since);
+        self.jobs.iter().enumerate().filter(move |(at, job)| !is_over(job) && wanted(*at))
     }
 
     fn read_pieces(
@@ -255,18 +270,7 @@ impl<'a> UsageReader<'a> {
         )?;
         let [since, until] = [window.since, window.until].map(|at| pack_at(RunAt::Started(at)));
         let mut parts = Vec::new();
-        for (job, known) in self.jobs.iter().enumerate() {
-            // Jobs whose newest run is older: most of those that ran once.
-            if known.last_run.is_some_and(|last| last < window.since) || !wanted(job) {
-                continue;
-            }
-            if let Some(runs) = self.runs {
-                let held = runs.between(job, since, until);
-                rows.for_each_held((job, known.row), (since, until), held, &mut parts, |run| {
-                    on_piece(Piece::Run(run));
-                })?;
-                continue;
-            }
+        for (job, known) in self.wanted_jobs(window, wanted) {
             let mut from = since;
             let mut found = segments.query(params![known.row, since, until])?;
             while let Some(row) = found.next()? {

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Row, Rows, Statement, params};
 
-use super::rows::{Calls, RunRow, index};
+use super::rows::{Calls, index};
 use super::store::{count, unpack_at, unpack_facts, usage};
 use super::usage::{UsedPart, UsedRun};
-use crate::model::{Billing, Cost, CostProvenance, NanoUsd, Usage, UsageProvenance};
+use crate::model::{Billing, Cost, NanoUsd, Usage, UsageProvenance};
 
 /// Reads the rows of runs.
 pub(super) struct UsedRows<'a> {
@@ -51,29 +51,6 @@ impl<'a> UsedRows<'a> {
         }
         Ok(())
     }
-
-    /// The same for runs that are in memory.
-    pub fn for_each_held(
-        &mut self,
-        (job, id): (usize, i64),
-        (from, until): (i64, i64),
-        held: impl Iterator<Item = (i64, RunRow)>,
-        parts: &mut Vec<UsedPart>,
-        mut on_run: impl FnMut(&UsedRun<'_>),
-    ) -> rusqlite::Result<()> {
-        let mut further = Further::new(self.further.query(params![id, from, until])?)?;
-        for (at, row) in held {
-            let RunRow { duration_ms, status, reason, provenance, .. } = row;
-            let known = (row.calls.provenance != CostProvenance::None).then_some(row.calls);
-            parts.clear();
-            parts.push(used(row.labels, row.usage, known));
-            further.of((at, provenance), parts)?;
-            let at = unpack_at(at);
-            let recorded_at = at.time().plus(row.recorded);
-            on_run(&UsedRun { job, at, recorded_at, duration_ms, status, reason, provenance, parts });
-        }
-        Ok(())
-    }
 }
 
 /// What runs used under further labels, in the order of time.
@@ -112,13 +89,15 @@ fn next_part(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, UsedPart)>> {
     }
 }
 
-fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
+/// Reads such a part.
+pub(super) fn part(row: &Row<'_>) -> rusqlite::Result<UsedPart> {
     let usd = row.get::<_, Option<i64>>(6)?.unwrap_or(0);
     let known = row.get::<_, Option<i64>>(7)?.map(|packed| Calls::unpacked(0, usd, packed));
     Ok(used(index(row.get(5)?), usage(row, 1)?, known))
 }
 
-fn used(labels: usize, usage: Usage, known: Option<Calls>) -> UsedPart {
+/// Returns what a run used under one set of labels.
+pub(super) fn used(labels: usize, usage: Usage, known: Option<Calls>) -> UsedPart {
     UsedPart {
         labels,
         usage,

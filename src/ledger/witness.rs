@@ -92,7 +92,7 @@ impl Ledger {
 
 impl Writer<'_> {
     /// Awaits the notice of a run whose record has just been read, unless it has come, or none will.
-    pub fn await_notice(&self, job: usize, run: &Run<&str>) -> rusqlite::Result<()> {
+    pub fn await_notice<T>(&self, job: usize, run: &Run<T>) -> rusqlite::Result<()> {
         let Some(since) = self.book.settings.witness_since else { return Ok(()) };
         // What the gateway says itself of a webhook that it could not deliver is counted as that.
         let is_told = !matches!(run.delivery.webhook(), None | Some(WebhookOutcome::Delivered));

@@ -81,8 +81,11 @@ impl<'a> Writer<'a> {
     ) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         let mut last = None;
         for (run, is_kin) in batch.runs.iter_with_kin() {
-            let (outcome, place) = self.record_in(&run, last.filter(|_| is_kin))?;
-            last = place;
+            let outcome;
+            (outcome, last) = match last.filter(|_| is_kin) {
+                Some(place) => self.record_under(place, run.without_texts(), || run.get())?,
+                None => self.record_in(&run.get())?,
+            };
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
                 continue;
             }
@@ -116,40 +119,37 @@ impl<'a> Writer<'a> {
 
     /// Puts one record in: the outcomes table.
     pub fn record(&mut self, run: &Run<&str>) -> rusqlite::Result<Outcome> {
-        Ok(self.record_in(run, None)?.0)
+        Ok(self.record_in(run)?.0)
     }
 
-    /// The same where the job and the labels may be known, both as indexes. Returns them for the next record.
-    fn record_in(
+    /// The same. Returns the job and the labels too, both as indexes, for a next record that is counted under them.
+    fn record_in(&mut self, run: &Run<&str>) -> rusqlite::Result<(Outcome, Option<(usize, usize)>)> {
+        let job = self.job(run.key.job_id);
+        let labels = if self.is_folded(run.key.at) { 0 } else { self.labels(job, run)? };
+        self.record_under((job, labels), run, || run.clone())
+    }
+
+    /// The same where job and labels are known. `whole` is the run with its texts.
+    fn record_under<'r, T>(
         &mut self,
-        run: &Run<&str>,
-        known: Option<(usize, usize)>,
+        (job, labels): (usize, usize),
+        run: &Run<T>,
+        whole: impl FnOnce() -> Run<&'r str>,
     ) -> rusqlite::Result<(Outcome, Option<(usize, usize)>)> {
-        let job = match known {
-            Some((job, _)) => job,
-            None => self.job(run.key.job_id),
-        };
         self.newest_record = self.newest_record.max(Some(run.recorded_at));
         if self.is_folded(run.key.at) {
             return Ok((Outcome::Expired, None));
         }
-        let labels = match known {
-            Some((_, labels)) => labels,
-            None => self.labels(job, run)?,
-        };
-        Ok((self.record_under(run, job, labels)?, Some((job, labels))))
-    }
-
-    fn record_under(&mut self, run: &Run<&str>, job: usize, labels: usize) -> rusqlite::Result<Outcome> {
         let charge = self.charge(&self.book.labels[labels], run.key.at.time(), &run.usage, false);
         let row = RunRow::of(run, labels, charge);
+        let place = Some((job, labels));
         if !self.insert_run(job, run.key.at, &row)? {
-            return self.update(job, run);
+            return Ok((self.update(job, &whole())?, place));
         }
         self.count(1, run.key.at, &row, &[row.own()])?;
         self.note_run(job, run);
         self.await_notice(job, run)?;
-        Ok(Outcome::Inserted)
+        Ok((Outcome::Inserted, place))
     }
 
     /// Returns whether retention has folded away what started then.
@@ -372,7 +372,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Carries the job's newest run, newest success and streak of errors forward.
-    pub fn note_run(&mut self, job: usize, run: &Run<&str>) {
+    pub fn note_run<T>(&mut self, job: usize, run: &Run<T>) {
         let started = run.key.at.time();
         let facts = &mut self.book.jobs[job].facts;
         let newest = facts.last_run.is_none_or(|last| started >= last);

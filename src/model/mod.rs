@@ -39,7 +39,7 @@ pub use price::{
 };
 pub use relay::{DeadLetter, DeadReason, RelayFacts, RelayMessage, Settled};
 pub use run::{Delivery, Reason, Run, RunAt, RunKey, SessionRef, Status, WebhookOutcome};
-pub use runs::Runs;
+pub use runs::{PackedRun, Runs, Span};
 pub use time::UnixMs;
 pub use usage::{TokenKind, Usage, UsageProvenance};
 

@@ -9,9 +9,30 @@ pub struct Runs {
     runs: Vec<Run<Span>>,
 }
 
+/// One of them, whose texts are looked up when they are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedRun<'a> {
+    texts: &'a str,
+    run: &'a Run<Span>,
+}
+
+impl<'a> PackedRun<'a> {
+    /// Returns the run.
+    #[must_use]
+    pub fn get(self) -> Run<&'a str> {
+        self.run.map(|span| texts_at(self.texts, *span))
+    }
+
+    /// Returns all of it but its texts.
+    #[must_use]
+    pub const fn without_texts(self) -> &'a Run<Span> {
+        self.run
+    }
+}
+
 /// Where a text lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
+pub struct Span {
     from: u32,
     until: u32,
 }
@@ -66,12 +87,12 @@ impl Runs {
         let Some(last) = self.runs.last() else { return self.push(run) };
         let Run { key: RunKey { job_id, .. }, job_name, agent, provider, model, .. } = *last;
         let texts = &mut self.texts;
+        let mut own = |text: Option<&str>| text.map(|text| add(texts, text));
+        let session = SessionRef { id: own(run.session.id), key: own(run.session.key) };
         let agent = match (run.agent, agent) {
             (Some(new), Some(before)) if texts_at(texts, before) == new => Some(before),
             (new, _) => new.map(|new| add(texts, new)),
         };
-        let mut own = |text: Option<&str>| text.map(|text| add(texts, text));
-        let session = SessionRef { id: own(run.session.id), key: own(run.session.key) };
         self.runs.push(packed(run, job_id, [job_name, agent, provider, model], session));
     }
 
@@ -88,13 +109,13 @@ impl Runs {
 
     /// Returns the runs, and of each whether all that a run is counted under is what it was of the one before it: job, name,
     /// agent, provider and model.
-    pub fn iter_with_kin(&self) -> impl Iterator<Item = (Run<&str>, bool)> {
+    pub fn iter_with_kin(&self) -> impl Iterator<Item = (PackedRun<'_>, bool)> {
         let labels = |run: &Run<Span>| (run.key.job_id, run.job_name, run.agent, run.provider, run.model);
         let mut last = None;
         self.runs.iter().map(move |run| {
             let before = last.replace(labels(run));
             // Of what is shared there is one copy.
-            (self.run(run), before == last)
+            (PackedRun { texts: &self.texts, run }, before == last)
         })
     }
 
@@ -204,7 +225,7 @@ mod tests {
         let mut packed = Runs::from(all.clone());
         let mut kin = 0;
         for (nth, (run, is_kin)) in packed.iter_with_kin().enumerate() {
-            assert_eq!(run.owned(), all[nth]);
+            assert_eq!(run.get().owned(), all[nth]);
             assert_eq!(is_kin, nth > 0 && labels(&all[nth]) == labels(&all[nth - 1]), "{nth}");
             kin += usize::from(is_kin);
         }

@@ -380,13 +380,15 @@ fn skip_text(rest: &mut &[u8]) -> Option<()> {
 pub fn holds_control(bytes: &[u8]) -> bool {
     const LEAST: u64 = u64::from_le_bytes([0x20; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    // Taking away borrows from a byte only where the one below it is a control character too.
-    let below = |word: &[u8; 8]| u64::from_le_bytes(*word).wrapping_sub(LEAST) & !u64::from_le_bytes(*word);
     let (words, rest) = bytes.as_chunks();
+    // Taking away sets the highest bit of control characters, and of some that are not ASCII.
+    let less = |word: &[u8; 8]| u64::from_le_bytes(*word).wrapping_sub(LEAST);
     let (fours, others) = words.as_chunks();
-    let found = fours.iter().fold(0, |found, [a, b, c, d]| found | below(a) | below(b) | below(c) | below(d));
-    let found = others.iter().fold(found, |found, word| found | below(word));
-    found & HIGH != 0 || rest.iter().any(|byte| *byte < 0x20)
+    let all = fours.iter().fold(0, |all, [a, b, c, d]| all | less(a) | less(b) | less(c) | less(d));
+    let all = others.iter().fold(all, |all, word| all | less(word));
+    // It borrows from a byte only where the one below it is a control character too.
+    let found = || words.iter().fold(0, |found, word| found | (less(word) & !u64::from_le_bytes(*word)));
+    (all & HIGH != 0 && found() & HIGH != 0) || rest.iter().any(|byte| *byte < 0x20)
 }
 
 #[cfg(test)]

@@ -181,3 +181,20 @@ fn numbers_of_any_length_are_read() {
         }
     }
 }
+
+#[test]
+fn control_characters_are_found_wherever_they_are() {
+    let mut random = Rng::with_seed(9);
+    for length in 0..100 {
+        for _ in 0..50 {
+            let least = *random.choice(&[0x20, 0x20, 0x1f, 0x00]).unwrap();
+            let most = *random.choice(&[0x7f, 0x9f, 0xff]).unwrap();
+            let mut bytes: Vec<u8> = (0..length).map(|_| random.u8(0x20..=most)).collect();
+            if length > 0 {
+                bytes[random.usize(..length)] = least;
+            }
+            let expected = bytes.iter().any(|byte| *byte < 0x20);
+            assert_eq!(holds_control(&bytes), expected, "{}", bytes.escape_ascii());
+        }
+    }
+}
