@@ -35,7 +35,7 @@ pub struct Job {
 }
 
 /// The writer's memory. Ids in the database are indices here plus one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Book {
     pub gateway: String,
     pub settings: Settings,

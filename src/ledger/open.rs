@@ -100,10 +100,18 @@ impl Ledger {
     /// What SQLite says.
     pub fn in_memory(options: &OpenOptions, now: UnixMs) -> Result<Self, LedgerError> {
         let path = Path::new("in memory");
-        let (connection, mut book, totals) = in_memory(now).map_err(|error| LedgerError::of(path, error))?;
+        let connection = in_memory(now).map_err(|error| LedgerError::of(path, error))?;
         settle_gateway(&connection, path, options)?;
-        book.settings = Settings { max_jobs: options.max_jobs, ..Settings::default() };
-        book.runs = Some(Runs::default());
+        // As made, so that there is nothing to load.
+        let book = Book {
+            gateway: options.gateway.clone().unwrap_or_else(|| DEFAULT_GATEWAY.to_owned()),
+            settings: Settings { max_jobs: options.max_jobs, ..Settings::default() },
+            // Nothing is exported.
+            count_from: Some(UnixMs(i64::MAX)),
+            runs: Some(Runs::default()),
+            ..Book::default()
+        };
+        let totals = Totals { revision: 1, created: now, ..Totals::default() };
         Ok(Self {
             path: path.into(),
             connection,
@@ -124,17 +132,14 @@ impl Ledger {
     }
 }
 
-fn in_memory(now: UnixMs) -> rusqlite::Result<(Connection, Book, Totals)> {
+fn in_memory(now: UnixMs) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     connection.set_prepared_statement_cache_capacity(64);
     let transaction = connection.transaction()?;
     schema::migrate(&transaction)?;
     store::set_meta(&transaction, "created_ms", now.0)?;
-    // Nothing is exported.
-    store::set_meta(&transaction, "count_from_ms", i64::MAX)?;
     transaction.commit()?;
-    let (book, totals) = store::load(&connection)?;
-    Ok((connection, book, totals))
+    Ok(connection)
 }
 
 fn prepare(
