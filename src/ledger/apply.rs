@@ -58,7 +58,7 @@ impl Ledger {
         let telling = self.outbox.as_ref().filter(|_| self.book.settings.event_age_ms.is_some());
         let telling = telling.map(|settings| Telling { settings, relays: &self.relays });
         let rules = (pricing, telling);
-        let result = write((&mut self.connection, &mut self.book, rules), &self.totals, held, batch, now);
+        let result = write((&self.connection, &mut self.book, rules), &self.totals, held, batch, now);
         let (applied, series, touched) = result.map_err(|error| self.failed(error))?;
         self.book.stale = false;
         let changed = !series.is_empty() || self.book.counters != before;
@@ -95,49 +95,52 @@ impl Ledger {
 type Written = (Applied, Vec<Series>, BTreeSet<usize>);
 
 fn write(
-    (connection, book, (pricing, telling)): (&mut Connection, &mut Book, (&Pricing, Option<Telling<'_>>)),
+    (connection, book, (pricing, telling)): (&Connection, &mut Book, (&Pricing, Option<Telling<'_>>)),
     totals: &std::sync::Mutex<Totals>,
     held: Option<&Held>,
     batch: &Batch,
     now: UnixMs,
 ) -> rusqlite::Result<Written> {
-    let transaction = connection.transaction()?;
+    // In memory nothing outlasts a failure that would have to be undone: records that are told again are known.
+    let transaction = book.runs.is_none().then(|| connection.unchecked_transaction()).transpose()?;
     let before = book.counters.clone();
-    let fresh = super::events::fresh(&transaction, &batch.events)?;
-    let writer = Writer::new(&transaction, book, pricing, now)?;
+    let fresh = super::events::fresh(connection, &batch.events)?;
+    let writer = Writer::new(connection, book, pricing, now)?;
     let (applied, changes, touched) = writer.record_all(batch, &fresh)?;
     for (outcome, n) in &applied.outcomes {
         *book.counters.outcomes.entry(*outcome).or_default() += n;
     }
     let rejects: &[Reject] = if batch.again { &[] } else { &batch.rejects };
     for reject in rejects {
-        if is_known(&transaction, reject)? {
+        if is_known(connection, reject)? {
             continue;
         }
         *book.counters.rejects.entry(reject.reason).or_default() += 1;
-        transaction
+        connection
             .prepare_cached("INSERT INTO reject VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sample = ?2")?
             .execute(params![reject.reason.as_str(), reject.sample])?;
     }
     if let Some(telling) = telling {
-        telling.tell(&transaction, book, &fresh, now)?;
-        relays::keep_summaries(&transaction, book, &batch.summaries)?;
+        telling.tell(connection, book, &fresh, now)?;
+        relays::keep_summaries(connection, book, &batch.summaries)?;
     }
     let series = changed_series(&lock(totals), held, book, changes, now);
     for series in &series {
-        save_series(&transaction, series)?;
+        save_series(connection, series)?;
     }
     // A ledger in memory has all of that in its book.
     if book.runs.is_none() {
         for job in &touched {
-            save_job(&transaction, *job, &book.jobs[*job])?;
+            save_job(connection, *job, &book.jobs[*job])?;
         }
-        save_counters(&transaction, &before, &book.counters)?;
+        save_counters(connection, &before, &book.counters)?;
         if batch.from.as_ref() != Some(&batch.to) {
-            save_position(&transaction, &batch.source, &batch.to)?;
+            save_position(connection, &batch.source, &batch.to)?;
         }
     }
-    transaction.commit()?;
+    if let Some(transaction) = transaction {
+        transaction.commit()?;
+    }
     book.positions.insert(batch.source.clone(), batch.to.clone());
     for series in &series {
         book.series_index.insert((series.labels, series.kind), series.seq);

@@ -75,7 +75,7 @@ impl Writer<'_> {
         }
         let key = call.key.cast_signed();
         let known: Option<((i64, i64), i64, Calls)> = self
-            .transaction
+            .connection
             .prepare_cached("SELECT job, at, labels, cost, cost_provenance FROM call WHERE key = ?1")?
             .query_row([key], |row| {
                 let calls = Calls::unpacked(1, row.get(3)?, row.get(4)?);
@@ -92,7 +92,7 @@ impl Writer<'_> {
         // One that turns out to be another run's was charged when it was first seen.
         let charged = known.map(|(_, _, charged)| charged);
         let calls = charged.unwrap_or_else(|| Calls::charged(1, settled(priced, call.recorded)));
-        self.transaction
+        self.connection
             .prepare_cached(
                 "INSERT INTO call VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT DO UPDATE SET job = ?2, at = ?3, labels = ?4",
@@ -103,7 +103,7 @@ impl Writer<'_> {
         }
         if calls.provenance == CostProvenance::Unpriced {
             let [input, output, read, write] = call.tokens.map(db);
-            self.transaction
+            self.connection
                 .prepare_cached("INSERT INTO unpriced_call VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
                 .execute(params![here.0, here.1, key, call.at.0, input, output, read, write])?;
         }
@@ -113,7 +113,7 @@ impl Writer<'_> {
             self.note_run(job, &run);
         }
         self.change(job, run.key.at, |writer, row| {
-            row.add(writer.transaction, (job, run.key.at), labels, 1, (call.tokens, calls))?;
+            row.add(writer.connection, (job, run.key.at), labels, 1, (call.tokens, calls))?;
             let asked = call.at.since(run.key.at.time());
             if !call.sub_agent && row.context.is_none_or(|(newest, _)| asked >= newest) {
                 row.context = Some((asked, call.tokens[0] + call.tokens[2] + call.tokens[3]));
@@ -131,16 +131,16 @@ impl Writer<'_> {
         (labels, charged): (usize, Calls),
     ) -> rusqlite::Result<()> {
         let (job, at) = (index(place.0), unpack_at(place.1));
-        self.transaction
+        self.connection
             .prepare_cached("DELETE FROM unpriced_call WHERE job = ?1 AND at = ?2 AND key = ?3")?
             .execute(params![place.0, place.1, call.key.cast_signed()])?;
         self.change(job, at, |writer, row| {
-            row.add(writer.transaction, (job, at), labels, -1, (call.tokens, charged))?;
-            row.recharge(writer.transaction, (job, at), labels)
+            row.add(writer.connection, (job, at), labels, -1, (call.tokens, charged))?;
+            row.recharge(writer.connection, (job, at), labels)
         })?;
         let key = params![place.0, place.1];
         let is_left =
-            self.transaction.prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2")?.exists(key)?;
+            self.connection.prepare_cached("SELECT 1 FROM call WHERE job = ?1 AND at = ?2")?.exists(key)?;
         let row = self.load_run(job, at)?;
         if let Some(row) = row.filter(|row| row.status == Status::Unrecorded && !is_left) {
             self.uncount(job, at, &row)?;

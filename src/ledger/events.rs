@@ -56,7 +56,7 @@ impl Writer<'_> {
     fn note_event(&mut self, event: &GatewayEvent) -> rusqlite::Result<()> {
         if let (Some(_), Some(job_id)) = (event.delivery, &event.job_id) {
             let job = self.job(job_id);
-            self.transaction
+            self.connection
                 .prepare_cached("UPDATE gateway_event SET job = ?2 WHERE mark = ?1")?
                 .execute(params![event.mark.cast_signed(), id(job)])?;
         }

@@ -74,7 +74,7 @@ impl Writer<'_> {
         }
         let at = self.book.labels.len();
         if self.book.runs.is_none() {
-            save_labels(self.transaction, at, &labels)?;
+            save_labels(self.connection, at, &labels)?;
         }
         let labels = Arc::new(labels);
         self.book.labels.push(Arc::clone(&labels));

@@ -64,7 +64,7 @@ impl Writer<'_> {
             return Ok(Receipt::Repeated);
         }
         self.describe_job(job, notice);
-        self.transaction.prepare_cached("INSERT INTO notice VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        self.connection.prepare_cached("INSERT INTO notice VALUES (?1, ?2, ?3, ?4)")?.execute(params![
             id(job),
             pack_at(run.key.at),
             mark(notice),
@@ -72,10 +72,10 @@ impl Writer<'_> {
         ])?;
         let outcome = self.record(&run.borrowed())?;
         if let Some(text) = &notice.summary {
-            relays::keep_summary(self.transaction, (job, run.key.at), text)?;
+            relays::keep_summary(self.connection, (job, run.key.at), text)?;
         }
         self.count_outcome(outcome);
-        self.transaction
+        self.connection
             .prepare_cached("DELETE FROM awaited WHERE job = ?1 AND at = ?2")?
             .execute(params![id(job), pack_at(run.key.at)])?;
         self.note_record(SOURCE, run.recorded_at);
@@ -84,7 +84,7 @@ impl Writer<'_> {
 
     fn is_noticed(&self, job: usize, notice: &Notice) -> rusqlite::Result<bool> {
         let found: Option<i64> = self
-            .transaction
+            .connection
             .prepare_cached(
                 "SELECT 1 FROM notice WHERE job = ?1 AND at = ?2
                  UNION ALL SELECT 1 FROM notice WHERE mark = ?3 AND job = ?1 LIMIT 1",

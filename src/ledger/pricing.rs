@@ -176,14 +176,14 @@ impl Writer<'_> {
         }
         self.change(job, at, |writer, row| {
             row.calls = told.map_or(row.calls, |charge| Calls::charged(0, charge));
-            priced.iter().try_for_each(|labels| row.recharge(writer.transaction, (job, at), *labels))
+            priced.iter().try_for_each(|labels| row.recharge(writer.connection, (job, at), *labels))
         })
     }
 
     /// Returns the labels of the calls that got a price.
     fn price_calls(&self, job: usize, at: RunAt) -> rusqlite::Result<BTreeSet<usize>> {
         let calls: Vec<(i64, usize, UnixMs, Usage)> = self
-            .transaction
+            .connection
             .prepare_cached(
                 "SELECT key, labels, asked, input, output, cache_read, cache_write
                  FROM unpriced_call JOIN call USING (key) WHERE unpriced_call.job = ?1 AND unpriced_call.at = ?2",
@@ -199,10 +199,10 @@ impl Writer<'_> {
                 continue;
             }
             let charged = Calls::charged(1, charge);
-            self.transaction
+            self.connection
                 .prepare_cached("UPDATE call SET cost = ?2, cost_provenance = ?3 WHERE key = ?1")?
                 .execute(params![key, charged.cost, charged.packed()])?;
-            self.transaction
+            self.connection
                 .prepare_cached("DELETE FROM unpriced_call WHERE job = ?1 AND at = ?2 AND key = ?3")?
                 .execute(params![id(job), pack_at(at), key])?;
             priced.insert(labels);

@@ -100,7 +100,7 @@ impl Writer<'_> {
         if !is_ours || is_told || run.recorded_at < since || !self.is_counted(run.recorded_at) {
             return Ok(());
         }
-        self.transaction
+        self.connection
             .prepare_cached(
                 "INSERT INTO awaited SELECT ?1, ?2, ?3
                  WHERE NOT EXISTS (SELECT 1 FROM notice WHERE job = ?1 AND at = ?2) ON CONFLICT DO NOTHING",
@@ -111,14 +111,14 @@ impl Writer<'_> {
 
     fn settle_missing(&mut self, telling: Option<Telling<'_>>) -> rusqlite::Result<()> {
         let due: Vec<(i64, i64, i64)> = self
-            .transaction
+            .connection
             .prepare_cached(
                 "SELECT job, at, due_ms FROM awaited WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2",
             )?
             .query_map(params![self.now.0, BATCH], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         for (job, at, due) in due {
-            self.transaction
+            self.connection
                 .prepare_cached("DELETE FROM awaited WHERE job = ?1 AND at = ?2")?
                 .execute(params![job, at])?;
             if !self.is_explained(job, unpack_at(at), due)? {
@@ -131,7 +131,7 @@ impl Writer<'_> {
     /// Returns whether the gateway's log said that a webhook of the job was not delivered; each such line explains one run.
     fn is_explained(&self, job: i64, at: RunAt, due: i64) -> rusqlite::Result<bool> {
         let taken = self
-            .transaction
+            .connection
             .prepare_cached(
                 "UPDATE gateway_event SET job = NULL WHERE mark = (SELECT mark FROM gateway_event
                  WHERE job = ?1 AND said_ms BETWEEN ?2 AND ?3 ORDER BY said_ms LIMIT 1)",
@@ -152,6 +152,6 @@ impl Writer<'_> {
         let facts = &self.book.jobs[job].facts;
         let missing = MissingNotice { job_id: &facts.job_id, job_name: &facts.name, run_at: at.time(), due };
         telling
-            .map_or(Ok(()), |telling| telling.tell_missing(self.transaction, self.book, &missing, self.now))
+            .map_or(Ok(()), |telling| telling.tell_missing(self.connection, self.book, &missing, self.now))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{CachedStatement, Transaction, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::apply::Applied;
 use super::book::Book;
@@ -21,7 +21,8 @@ use crate::model::{
 
 /// One transaction's work on runs.
 pub(super) struct Writer<'a> {
-    pub transaction: &'a Transaction<'a>,
+    /// In a transaction, unless the ledger is in memory.
+    pub connection: &'a Connection,
     pub book: &'a mut Book,
     pub now: UnixMs,
     /// The gateway whose jobs are meant; empty: the one that the ledger belongs to.
@@ -44,18 +45,18 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub fn new(
-        transaction: &'a Transaction<'a>,
+        connection: &'a Connection,
         book: &'a mut Book,
         pricing: &'a Pricing,
         now: UnixMs,
     ) -> rusqlite::Result<Self> {
-        let insert = transaction.prepare_cached(
+        let insert = connection.prepare_cached(
             "INSERT INTO run (job, at, recorded, duration_ms, labels, facts, input, output, cache_read, cache_write,
                 cost, cost_provenance)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
         )?;
         Ok(Self {
-            transaction,
+            connection,
             book,
             now,
             gateway: String::new(),
@@ -186,7 +187,7 @@ impl<'a> Writer<'a> {
             charged.map(Calls::packed),
         ])?;
         if inserted > 0 {
-            segments::uncover(self.transaction, self.book, job, at)?;
+            segments::uncover(self.connection, self.book, job, at)?;
             self.expect_event(job, at, row)?;
         }
         Ok(inserted > 0)
@@ -196,7 +197,7 @@ impl<'a> Writer<'a> {
     pub fn load_run(&self, job: usize, at: RunAt) -> rusqlite::Result<Option<RunRow>> {
         match &self.book.runs {
             Some(runs) => Ok(runs.get(job, at)),
-            None => RunRow::load(self.transaction, job, at),
+            None => RunRow::load(self.connection, job, at),
         }
     }
 
@@ -204,7 +205,7 @@ impl<'a> Writer<'a> {
     pub fn save_run(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
         match &mut self.book.runs {
             Some(runs) => runs.set(job, at, row),
-            None => row.save(self.transaction, job, at)?,
+            None => row.save(self.connection, job, at)?,
         }
         Ok(())
     }
@@ -215,7 +216,7 @@ impl<'a> Writer<'a> {
             Some(runs) => runs.remove(job, at),
             None => {
                 _ = self
-                    .transaction
+                    .connection
                     .prepare_cached("DELETE FROM run WHERE job = ?1 AND at = ?2")?
                     .execute(params![id(job), pack_at(at)])?
             }
@@ -251,12 +252,12 @@ impl<'a> Writer<'a> {
         let labels = self.label_set(known.labels)?;
         let (relabelled, before) = (labels != row.labels, (row.usage, row.provenance));
         if was_unrecorded {
-            row.take_record(self.transaction, job, at, run)?;
-            row.relabel(self.transaction, job, at, labels)?;
+            row.take_record(self.connection, job, at, run)?;
+            row.relabel(self.connection, job, at, labels)?;
             self.note_run(job, run);
             self.await_notice(job, run)?;
         } else {
-            row.relabel(self.transaction, job, at, labels)?;
+            row.relabel(self.connection, job, at, labels)?;
             // What the calls told is where `relabel` has put it.
             if row.provenance != UsageProvenance::Transcript {
                 (row.usage, row.provenance) = (known.usage, known.provenance);
@@ -279,8 +280,8 @@ impl<'a> Writer<'a> {
 
     /// Takes a run out of all that is counted, and the segment that it lies in away, before it changes.
     pub fn uncount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
-        segments::uncover(self.transaction, self.book, job, at)?;
-        let parts = row.load_parts(self.transaction, job, at)?;
+        segments::uncover(self.connection, self.book, job, at)?;
+        let parts = row.load_parts(self.connection, job, at)?;
         self.count(-1, at, row, &parts)?;
         let provenance = self.book.counters.provenance.entry(row.provenance).or_default();
         *provenance = provenance.saturating_sub(1);
@@ -289,7 +290,7 @@ impl<'a> Writer<'a> {
 
     /// Counts a run that has changed.
     pub fn recount(&mut self, job: usize, at: RunAt, row: &RunRow) -> rusqlite::Result<()> {
-        let parts = row.load_parts(self.transaction, job, at)?;
+        let parts = row.load_parts(self.connection, job, at)?;
         self.count(1, at, row, &parts)?;
         *self.book.counters.provenance.entry(row.provenance).or_default() += 1;
         Ok(())
@@ -400,7 +401,7 @@ impl<'a> Writer<'a> {
         }
         for job in std::mem::take(&mut self.unsettled) {
             let mut statement = self
-                .transaction
+                .connection
                 .prepare_cached("SELECT at, facts FROM run WHERE job = ?1 ORDER BY at DESC")?;
             let mut rows = statement.query([id(job)])?;
             let facts = &mut self.book.jobs[job].facts;

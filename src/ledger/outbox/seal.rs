@@ -146,7 +146,7 @@ impl Writer<'_> {
         }
         let is_unrecorded = row.status == Status::Unrecorded;
         let due = self.now.plus(if is_unrecorded { UNRECORDED_MS } else { SETTLE_MS });
-        self.transaction
+        self.connection
             .prepare_cached("INSERT INTO outbox_run VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
             .execute(params![id(job), pack_at(at), self.now.0, due.0])
             .map(|_| ())
@@ -159,14 +159,14 @@ impl Writer<'_> {
             return Ok(());
         }
         if recorded {
-            self.transaction
+            self.connection
                 .prepare_cached(
                     "UPDATE outbox_run SET since_ms = ?3, due_ms = ?4 WHERE job = ?1 AND at = ?2",
                 )?
                 .execute(params![id(job), pack_at(at), self.now.0, self.now.plus(SETTLE_MS).0])?;
         }
         if row.provenance == UsageProvenance::Transcript {
-            self.transaction
+            self.connection
                 .prepare_cached(
                     "UPDATE outbox_run SET due_ms = min(since_ms + ?4, ?3) WHERE job = ?1 AND at = ?2",
                 )?
