@@ -80,7 +80,8 @@ impl UsageReader<'_> {
             "SELECT at, input, output, cache_read, cache_write, labels, cost, cost_provenance, job
              FROM run_usage WHERE at >= ?1 AND at < ?2 ORDER BY job, at",
         )?;
-        let rows = statement.query_map(params![since, until], |row| Ok((row.get(8)?, row.get(0)?, part(row)?)))?;
+        let rows =
+            statement.query_map(params![since, until], |row| Ok((row.get(8)?, row.get(0)?, part(row)?)))?;
         rows.collect()
     }
 }

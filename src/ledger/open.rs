@@ -135,6 +135,8 @@ impl Ledger {
 fn in_memory(now: UnixMs) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Nothing is ever taken back, so that nothing need be kept for that.
+    connection.pragma_update(None, "journal_mode", "off")?;
     let transaction = connection.transaction()?;
     schema::migrate(&transaction)?;
     store::set_meta(&transaction, "created_ms", now.0)?;

@@ -151,7 +151,6 @@ impl Writer<'_> {
         self.move_series(labels, SeriesKind::Deliveries(WebhookOutcome::Missing), 1, due);
         let facts = &self.book.jobs[job].facts;
         let missing = MissingNotice { job_id: &facts.job_id, job_name: &facts.name, run_at: at.time(), due };
-        telling
-            .map_or(Ok(()), |telling| telling.tell_missing(self.connection, self.book, &missing, self.now))
+        telling.map_or(Ok(()), |telling| telling.tell_missing(self.connection, self.book, &missing, self.now))
     }
 }

@@ -5,9 +5,10 @@
 //! record says in words what the form's record did, and a reader of it ([`plain`](super::plain)) would have found the same.
 //! Everything else is no fit, and read as ever.
 
+use super::keys::Head;
 use super::lenient::Number;
 use super::plain::{filled, holds_control, number, plain_text, skip};
-use super::raw::{Head, Numbers};
+use super::raw::Numbers;
 use super::record::Words;
 use crate::model::SessionRef;
 

@@ -13,6 +13,7 @@ mod database;
 mod form;
 pub mod gateway_log;
 mod jobs;
+mod keys;
 mod layout;
 mod lenient;
 mod notice;

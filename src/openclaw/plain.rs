@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 use super::form::{Gaps, What};
+use super::keys::{Head, KEYS, Key, Name, USAGE_KEYS, UsageKey};
 use super::lenient::{Filled, Number, Text};
-use super::raw::{Head, KEYS, Key, Name, RawDelivery, RawRecord, RawUsage, USAGE_KEYS, UsageKey, is_url};
+use super::raw::{RawDelivery, RawRecord, RawUsage, is_url};
 
 /// How deep values may lie in each other.
 const DEPTH: usize = 16;

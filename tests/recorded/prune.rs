@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::Write;
 
 use openclaw_usage::model::{Batch, FilePosition, Runs};
-use openclaw_usage::openclaw::run_log::{self, Begin};
 use openclaw_usage::openclaw::run_log::Reader;
+use openclaw_usage::openclaw::run_log::{self, Begin};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::client::Client;
 use super::gateways::notice;
 use super::{Receiving, TOKEN};
+use crate::common::real_time::until;
 use crate::common::samples::Samples;
 
 const IDLE: usize = 1_000;
@@ -101,6 +102,41 @@ fn idle_slow_and_wrong_requests_in_floods_disturb_nobody() {
     drop(slow);
     serves(&receiving);
     assert_eq!(receiving.daemon().scrape().sum("openclaw_cron_runs_total", &[]), 4.0);
+}
+
+/// Somebody else writes to the ledger for longer than is waited: notices are told to come again, all of those that waited together
+/// too, and each counts once when it does.
+#[test]
+fn what_cannot_be_committed_is_to_be_posted_again() {
+    let receiving = Receiving::alone(&[]);
+    let server = receiving.webhook;
+    let bodies: Vec<String> = (1..=6).map(|nth| notice(nth).replace("same", &format!("job-{nth}"))).collect();
+    let other = rusqlite::Connection::open(receiving.sandbox.ledger()).expect("a second connection");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the only one who writes");
+    let refused: Vec<_> = std::thread::scope(|threads| {
+        let posts: Vec<_> = bodies
+            .iter()
+            .map(|body| threads.spawn(|| Client::connect(server)?.post("/webhook/cron", TOKEN, body)))
+            .collect();
+        posts.into_iter().map(|post| post.join().expect("a thread").expect("an answer")).collect()
+    });
+    for answer in &refused {
+        assert_eq!((answer.status, answer.body.as_str()), (503, "not counted, try again\n"), "{answer:?}");
+        assert!(answer.head.contains("retry-after: 1\r\n"), "{answer:?}");
+    }
+    assert_eq!(receiving.daemon().get("/healthz").status, 200);
+    other.execute_batch("ROLLBACK").expect("others write again");
+    for body in bodies.iter().chain(&bodies) {
+        until("a post that is taken", || {
+            [200, 202].contains(&receiving.post("/webhook/cron", TOKEN, body)).then_some(())
+        });
+    }
+    let scraped = receiving.daemon().scrape();
+    assert_eq!(scraped.sum("openclaw_cron_runs_total", &[]), 6.0);
+    let input = scraped.sum("openclaw_tokens_total", &[("openclaw_token", "input")]);
+    assert_eq!((input, scraped.sum("openclaw_tokens_total", &[])), (21.0, 27.0));
+    let unavailable = scraped.sum("openclaw_webhook_error_total", &[("openclaw_reason", "unavailable")]);
+    assert!(unavailable >= 6.0, "{unavailable}");
 }
 
 async fn wrong_token(server: SocketAddr) -> u16 {

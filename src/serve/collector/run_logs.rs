@@ -243,9 +243,9 @@ fn position_of(ledger: &Ledger, name: &OsStr, stamp: Stamp) -> Option<FilePositi
 const READERS: usize = 2;
 const PACKS_AHEAD: usize = 2;
 /// Bytes read that make a pack full, and looks that do: to wake another thread for each of many small logs takes longer than
-/// to read them.
+/// to read them, and what is in many packs has memory that is not used again.
 const PACK_BYTES: u64 = 256 << 10;
-const PACK_POLLS: usize = 16;
+const PACK_POLLS: usize = 4;
 
 /// A log to be read by another thread.
 struct Log<'a> {
