@@ -33,12 +33,20 @@ impl Durations {
         let ms = u32::try_from(ms).unwrap_or(u32::MAX);
         match self {
             Self::Exact(values) if values.len() < EXACT => values.push(ms),
+            Self::Counted(counts) => count(counts, ms),
+            _ => self.add_all(&[ms]),
+        }
+    }
+
+    fn add_all(&mut self, more: &[u32]) {
+        match self {
+            Self::Exact(values) if values.len() + more.len() <= EXACT => values.extend_from_slice(more),
             Self::Exact(values) => {
                 let mut counts = Vec::new();
-                values.iter().chain([&ms]).for_each(|ms| count(&mut counts, *ms));
+                values.iter().chain(more).for_each(|ms| count(&mut counts, *ms));
                 *self = Self::Counted(counts);
             }
-            Self::Counted(counts) => count(counts, ms),
+            Self::Counted(counts) => more.iter().for_each(|ms| count(counts, *ms)),
             // Nobody adds single runs to those of a metric.
             Self::Cumulated(_) => {}
         }
@@ -57,7 +65,7 @@ impl Durations {
     /// Adds all of another.
     pub fn absorb(&mut self, other: &Self) {
         match other {
-            Self::Exact(values) => values.iter().for_each(|ms| self.add(u64::from(*ms))),
+            Self::Exact(values) => self.add_all(values),
             Self::Counted(more) => {
                 if let Self::Exact(values) = self {
                     let mut counts = Vec::new();
@@ -74,25 +82,35 @@ impl Durations {
         }
     }
 
-    /// Returns the least value that `percent` of all do not exceed; `None` if there are none.
-    pub fn quantile(&self, percent: u64) -> Option<u64> {
-        let rank = |n: u64| (n * percent).div_ceil(100).max(1);
+    /// Returns of each percentage the least value that so many of all do not exceed; `None` if there are none.
+    pub fn quantiles<const N: usize>(&self, percents: [u64; N]) -> [Option<u64>; N] {
+        let rank = |n: u64, percent: u64| (n * percent).div_ceil(100).max(1);
         match self {
             Self::Exact(values) => {
-                let at = usize::try_from(rank(values.len() as u64)).ok()? - 1;
-                let mut values = values.clone();
-                (at < values.len()).then(|| u64::from(*values.select_nth_unstable(at).1))
+                let (mut values, all) = (values.clone(), values.len() as u64);
+                // Those before it do not exceed any of those from here on.
+                let mut from = 0;
+                percents.map(|percent| {
+                    let at = usize::try_from(rank(all, percent)).ok()? - 1;
+                    from = if at < from { 0 } else { from };
+                    let rest = values.get_mut(from..).filter(|rest| at - from < rest.len())?;
+                    let found = u64::from(*rest.select_nth_unstable(at - from).1);
+                    from = at;
+                    Some(found)
+                })
             }
             Self::Counted(counts) => {
-                let rank = rank(counts.iter().map(|n| u64::from(*n)).sum());
-                let mut seen = 0;
-                let at = counts.iter().position(|n| {
-                    seen += u64::from(*n);
-                    seen >= rank
-                })?;
-                Some(upper_bound(at))
+                let all = counts.iter().map(|n| u64::from(*n)).sum();
+                percents.map(|percent| {
+                    let mut seen = 0;
+                    let at = counts.iter().position(|n| {
+                        seen += u64::from(*n);
+                        seen >= rank(all, percent)
+                    })?;
+                    Some(upper_bound(at))
+                })
             }
-            Self::Cumulated(counts) => interpolated(counts, percent),
+            Self::Cumulated(counts) => percents.map(|percent| interpolated(counts, percent)),
         }
     }
 }
@@ -159,7 +177,20 @@ mod tests {
             (vec![1 << 40], Some(u64::from(u32::MAX)), Some(u64::from(u32::MAX))),
         ] {
             let durations = of(values);
-            assert_eq!((durations.quantile(50), durations.quantile(95)), (p50, p95));
+            assert_eq!(durations.quantiles([50, 95]), [p50, p95]);
+        }
+    }
+
+    #[test]
+    fn several_quantiles_are_those_of_each_alone() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for count in [1, 2, 3, 20, 500, 4_096, 5_000] {
+            let durations = of((0..count).map(|_| random.u64(..300)));
+            for _ in 0..20 {
+                let percents: [u64; 4] = std::array::from_fn(|_| random.u64(..=100));
+                let alone = percents.map(|percent| durations.quantiles([percent])[0]);
+                assert_eq!(durations.quantiles(percents), alone, "{percents:?} of {count}");
+            }
         }
     }
 
@@ -169,7 +200,7 @@ mod tests {
             let durations = of((1..=100_000).map(|n| n * scale));
             assert!(matches!(durations, Durations::Counted(_)));
             for (percent, truth) in [(1, 1_000 * scale), (50, 50_000 * scale), (95, 95_000 * scale)] {
-                let found = durations.quantile(percent).unwrap();
+                let found = durations.quantiles([percent])[0].unwrap();
                 assert!(found >= truth && found - truth <= truth / 127, "{found} for {truth}");
             }
         }
@@ -200,7 +231,7 @@ mod tests {
         ] {
             let mut durations = Durations::default();
             buckets.iter().for_each(|(bound, n)| durations.add_cumulated(*bound, *n));
-            assert_eq!((durations.quantile(50), durations.quantile(95)), (p50, p95), "{buckets:?}");
+            assert_eq!(durations.quantiles([50, 95]), [p50, p95], "{buckets:?}");
         }
     }
 

@@ -153,6 +153,7 @@ fn of_row(report: &Report, row: &Row) -> RowDocument {
 fn figures(sums: &Sums) -> Figures {
     let [input, output, cache_read, cache_write] = sums.tokens;
     let runs = sums.runs;
+    let [p50, p95] = sums.durations_ms([50, 95]);
     Figures {
         runs: Runs { total: runs.total, ok: runs.ok, error: runs.error, skipped: runs.skipped },
         tokens: Tokens { input, output, cache_read, cache_write },
@@ -161,7 +162,7 @@ fn figures(sums: &Sums) -> Figures {
         unpriced_runs: (!sums.of_counters).then_some(sums.unpriced_runs),
         unpriced_tokens: sums.unpriced_tokens,
         lower_bound_runs: (!sums.of_counters).then(|| sums.lower_bound_runs()),
-        duration_ms: Quantiles { p50: sums.duration_ms(50), p95: sums.duration_ms(95) },
+        duration_ms: Quantiles { p50, p95 },
         last_run_ms: sums.last_run.map(|at| at.0),
     }
 }

@@ -252,7 +252,14 @@ impl Sums {
     /// Returns the duration that this share of the runs did not exceed, in milliseconds.
     #[must_use]
     pub fn duration_ms(&self, percent: u64) -> Option<u64> {
-        self.durations.quantile(percent)
+        let [ms] = self.durations_ms([percent]);
+        ms
+    }
+
+    /// The same of several shares at once, the smallest first.
+    #[must_use]
+    pub fn durations_ms<const N: usize>(&self, percents: [u64; N]) -> [Option<u64>; N] {
+        self.durations.quantiles(percents)
     }
 
     /// Returns all tokens.
