@@ -123,10 +123,11 @@ impl Form {
         let (mut rest, mut behind, mut filling) = (bytes, 0, Filling::default());
         for (head, gap) in &self.gaps {
             let between = self.record.get(behind..gap.from)?;
-            if !head.begins(rest) || between.len() > Head::BYTES && !rest.starts_with(between) {
+            let (found, others) = rest.split_at_checked(between.len())?;
+            if !head.begins(rest) || between.len() > Head::BYTES && !is_same(found, between) {
                 return None;
             }
-            rest = rest.get(between.len()..)?;
+            rest = others;
             behind = gap.until;
             if let Some(to) = filling.number(gap.what) {
                 *to = number(&mut rest).filter(|number| *number != Number::Absent)?;
@@ -147,6 +148,16 @@ impl Form {
         rest = rest.strip_prefix(self.record.get(behind..).filter(|end| !end.is_empty())?)?;
         Some((filling, bytes.len() - rest.len()))
     }
+}
+
+/// Returns whether two texts of one length are the same. In the static program `==` compares byte by byte (musl), which took a fifth
+/// of the time for a record.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let (ones, one) = one.as_chunks::<16>();
+    let (others, other) = other.as_chunks::<16>();
+    let differs =
+        |(one, other): (&[u8; 16], &[u8; 16])| u128::from_le_bytes(*one) ^ u128::from_le_bytes(*other);
+    ones.iter().zip(others).map(differs).fold(0, |all, bits| all | bits) == 0 && one == other
 }
 
 impl Filling<'_> {
