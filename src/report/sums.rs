@@ -85,6 +85,7 @@ impl Sums {
     }
 
     /// Adds what a run used under one set of labels. `slot` is the part of the window.
+    #[inline]
     pub(super) fn add_part(&mut self, part: &UsedPart, status: Status, slot: usize) {
         let Usage { input, output, cache_read, cache_write } = part.usage;
         // By hand, here and below: this is done for each run.
@@ -102,6 +103,7 @@ impl Sums {
         }
     }
 
+    #[inline]
     fn add_usage(&mut self, tokens: [u64; 4], cost: NanoUsd, status: Status, slot: usize) {
         let ([a, b, c, d], [input, output, read, write]) = (self.tokens, tokens);
         self.tokens = [

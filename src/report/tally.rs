@@ -197,6 +197,19 @@ impl Tally {
     pub fn add(&mut self, run: &UsedRun<'_>, selected: &Selected, grouping: &mut Grouping<'_>) {
         let at = run.at.time();
         let slot = self.slot(at);
+        // Most runs have one part and touch one group.
+        if let [part] = run.parts {
+            if selected.label(part.labels) {
+                let place = Place { job: run.job, labels: part.labels, status: run.status, at, run: 0 };
+                let group = self.group(place, grouping);
+                let known = self.known(part);
+                let sums = &mut self.groups[group].sums;
+                add_part(sums, run, 0, slot);
+                sums.add_knowledge(known, run.status, 1);
+                self.totals.add_knowledge(known, run.status, 1);
+            }
+            return;
+        }
         self.touched.clear();
         let mut whole: Option<CostProvenance> = None;
         for (nth, part) in run.parts.iter().enumerate() {
@@ -265,6 +278,8 @@ impl Tally {
         known
     }
 
+    /// Returns the group of a place. Inlined, as a few here that are asked for each run: the crate is compiled for size.
+    #[inline(always)]
     fn group(&mut self, place: Place, grouping: &mut Grouping<'_>) -> usize {
         let deciding = grouping.deciding(&place);
         let (_, labels, status) = deciding;
@@ -274,6 +289,18 @@ impl Tally {
         if spot.deciding == deciding && spot.from <= place.at.0 && place.at.0 < spot.until {
             return spot.group;
         }
+        self.group_at(at, place, deciding, grouping)
+    }
+
+    /// The same where the spot at hand is another's, which then is this group's.
+    #[cold]
+    fn group_at(
+        &mut self,
+        at: usize,
+        place: Place,
+        deciding: (usize, usize, Status),
+        grouping: &mut Grouping<'_>,
+    ) -> usize {
         grouping.key(&place, &mut self.key);
         let group = match self.index.get(self.key.as_slice()) {
             Some(known) => *known,
@@ -331,6 +358,7 @@ impl Tally {
 }
 
 /// Adds the `nth` part of a run; the first stands for the run itself.
+#[inline(always)]
 fn add_part(sums: &mut Sums, run: &UsedRun<'_>, nth: usize, slot: usize) {
     let Some(part) = run.parts.get(nth) else { return };
     sums.add_part(part, run.status, slot);
