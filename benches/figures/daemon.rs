@@ -1,5 +1,6 @@
 //! The real binary as a child, and what the system says about it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::measure::until;
 use crate::{Failure, http};
 
-/// The binary that is measured.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_openclaw-usage");
+/// Returns the program that is measured: the one in `OPENCLAW_USAGE_PROGRAM`, such as the static one, else the one just built.
+pub fn program() -> OsString {
+    let named = std::env::var_os("OPENCLAW_USAGE_PROGRAM");
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_openclaw-usage").into())
+}
 
 /// A running `serve`. Killed if it is dropped before [`Daemon::stop`].
 pub struct Daemon {
@@ -26,7 +30,7 @@ impl Daemon {
     /// beside the ledger.
     pub fn start(state_dir: &Path, ledger: &Path, flags: &[&str]) -> Result<Self, Failure> {
         let log = log_of(ledger);
-        let mut child = Command::new(BINARY)
+        let mut child = Command::new(program())
             .env_clear()
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "text", "--log-level", "info"])
             .arg("--state-dir")

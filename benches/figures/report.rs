@@ -12,7 +12,7 @@ use openclaw_usage::model::{
 use tempfile::TempDir;
 
 use crate::Failure;
-use crate::daemon::BINARY;
+use crate::daemon::program;
 use crate::measure::{Samples, float, monotonic, now_ms, timed};
 use crate::table::{Table, number};
 
@@ -150,7 +150,7 @@ pub fn record(job: i64, at: UnixMs) -> Run {
 /// gone.
 fn run(ledger: &Path, flags: &[&str]) -> Result<(f64, f64), Failure> {
     let start = monotonic();
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(program())
         .env_clear()
         .env("HOME", "/nonexistent")
         .args(["report", "--ledger"])

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::corpus::Corpus;
-use crate::daemon::BINARY;
+use crate::daemon::program;
 use crate::database::{Gateway, ROWS};
 use crate::measure::{Samples, monotonic};
 use crate::table::{Table, number};
@@ -90,7 +90,7 @@ fn wc(corpus: &Corpus) -> Command {
 }
 
 fn report(state_dir: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(program());
     command.env_clear().env("HOME", "/nonexistent").args(["report", "--json", "--state-dir"]);
     command.arg(state_dir).args(flags);
     command
@@ -142,7 +142,7 @@ fn recent(table: &mut Table) -> Result<(), Failure> {
     for _ in 0..ROUNDS {
         wc_taken.again(&mut wc(&corpus))?;
         taken.again(&mut report(&corpus.state_dir(), &[]))?;
-        nothing.again(Command::new(BINARY).env_clear().arg("--version"))?;
+        nothing.again(Command::new(program()).env_clear().arg("--version"))?;
     }
     let [wall, whole] = [&taken, &wc_taken].map(|taken| taken.wall_ms.median());
     table.at_most("its last 24 h of 76 days : `wc -l` of all, wall", 0.15, ": 1", wall / whole);
