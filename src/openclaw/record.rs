@@ -41,7 +41,7 @@ const MISFITS: u8 = 2;
 /// Longer records, in bytes, have no form: one is kept, and copied, as a whole.
 const MAX_FORM_BYTES: usize = 16 << 10;
 
-/// Reads one line as [`Records`] does that have seen none before.
+/// Reads one line by itself and hands each run or reject in it to `emit`.
 pub fn parse_line(line: &[u8], now: UnixMs, mut emit: impl FnMut(Parsed<'_>)) {
     Records::default().parse_line(line, now, |parsed, _| emit(parsed));
 }
