@@ -1,9 +1,9 @@
 //! All knowledge of OpenClaw's formats: the one folder that changes when OpenClaw changes.
 //!
 //! Each store of runs has one file and is a plain function from a position to a [`Batch`](crate::model::Batch), with
-//! no state of its own: `run_log` (to 2026.5.28), `cron_run_logs` (2026.6.1 to 7.x) and `task_runs` (from 2026.8.1
-//! on), the latter two as a [`Table`] of the gateway's [`Database`]. `gateway_log` tells what no record does. Deliberately
-//! absent: who calls them, and when.
+//! no state of its own but what makes it faster: `run_log` (to 2026.5.28), `cron_run_logs` (2026.6.1 to 7.x) and
+//! `task_runs` (from 2026.8.1 on), the latter two as a [`Table`] of the gateway's [`Database`]. `gateway_log` tells what no
+//! record does. Deliberately absent: who calls them, and when.
 
 mod billing;
 mod config_file;
