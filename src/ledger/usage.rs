@@ -212,7 +212,7 @@ impl<'a> UsageReader<'a> {
         mut on_run: impl FnMut(&UsedRun<'_>),
     ) -> Result<(), LedgerError> {
         if let Some(runs) = self.runs {
-            let read = self.for_each_held(runs, window, &wanted, &mut on_run);
+            let read = self.for_each_in_memory(runs, window, &wanted, &mut on_run);
             return read.map_err(|error| LedgerError::of(self.path, error));
         }
         let mut parts = Vec::new();
@@ -232,7 +232,7 @@ impl<'a> UsageReader<'a> {
         here: Option<impl FnMut(&UsedRun<'_>)>,
     ) -> Result<(), LedgerError> {
         if let Some(runs) = self.runs {
-            let read = self.for_each_held_beside(runs, window, &wanted, beside, here);
+            let read = self.for_each_in_memory_beside(runs, window, &wanted, beside, here);
             return read.map_err(|error| LedgerError::of(self.path, error));
         }
         super::ahead::read_ahead(beside, here, |on_piece| self.pieces(window, &wanted, on_piece))

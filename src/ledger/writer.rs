@@ -82,9 +82,10 @@ impl<'a> Writer<'a> {
     ) -> rusqlite::Result<(Applied, Changes, BTreeSet<usize>)> {
         let mut last = None;
         for (run, is_kin) in batch.runs.iter_with_kin() {
+            self.newest_record = self.newest_record.max(Some(run.without_texts().recorded_at));
             let outcome;
             (outcome, last) = match last.filter(|_| is_kin) {
-                Some(place) => self.record_under(place, run.without_texts(), || run.get())?,
+                Some(place) => (self.record_under(place, run.without_texts(), || run.get())?, Some(place)),
                 None => self.record_in(&run.get())?,
             };
             if batch.again && matches!(outcome, Outcome::Duplicate | Outcome::Conflict | Outcome::Expired) {
@@ -126,8 +127,11 @@ impl<'a> Writer<'a> {
     /// The same. Returns the job and the labels too, both as indexes, for a next record that is counted under them.
     fn record_in(&mut self, run: &Run<&str>) -> rusqlite::Result<(Outcome, Option<(usize, usize)>)> {
         let job = self.job(run.key.job_id);
-        let labels = if self.is_folded(run.key.at) { 0 } else { self.labels(job, run)? };
-        self.record_under((job, labels), run, || run.clone())
+        if self.is_folded(run.key.at) {
+            return Ok((Outcome::Expired, None));
+        }
+        let place = (job, self.labels(job, run)?);
+        Ok((self.record_under(place, run, || run.clone())?, Some(place)))
     }
 
     /// The same where job and labels are known. `whole` is the run with its texts.
@@ -136,21 +140,19 @@ impl<'a> Writer<'a> {
         (job, labels): (usize, usize),
         run: &Run<T>,
         whole: impl FnOnce() -> Run<&'r str>,
-    ) -> rusqlite::Result<(Outcome, Option<(usize, usize)>)> {
-        self.newest_record = self.newest_record.max(Some(run.recorded_at));
+    ) -> rusqlite::Result<Outcome> {
         if self.is_folded(run.key.at) {
-            return Ok((Outcome::Expired, None));
+            return Ok(Outcome::Expired);
         }
         let charge = self.charge(&self.book.labels[labels], run.key.at.time(), &run.usage, false);
         let row = RunRow::of(run, labels, charge);
-        let place = Some((job, labels));
         if !self.insert_run(job, run.key.at, &row)? {
-            return Ok((self.update(job, &whole())?, place));
+            return self.update(job, &whole());
         }
         self.count(1, run.key.at, &row, &[row.own()])?;
         self.note_run(job, run);
         self.await_notice(job, run)?;
-        Ok((Outcome::Inserted, place))
+        Ok(Outcome::Inserted)
     }
 
     /// Returns whether retention has folded away what started then.

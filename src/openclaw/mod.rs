@@ -37,7 +37,6 @@ pub use jobs::{JobsError, read_jobs, state_file};
 pub use layout::{Layout, LayoutError, WebhookPolicy};
 pub use notice::read_notice;
 pub use prices::{FoundPrices, PriceNote, agent_model_files, read_agent_prices, read_config_prices};
-pub use record::{Parsed, parse_line};
 pub use stores::{Stores, stores};
 pub use summary::{SUMMARY_MAX, summary_of};
 pub use table::{Again, Table, TablePoll};

@@ -51,6 +51,7 @@ pub fn csv(report: &Report) -> String {
 fn figures(sums: &Sums) -> [String; 16] {
     let some = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     let n = |value: u64| value.to_string();
+    let [p50, p95] = sums.durations_ms([50, 95]);
     [
         n(sums.runs.total),
         n(sums.runs.ok),
@@ -64,8 +65,8 @@ fn figures(sums: &Sums) -> [String; 16] {
         NanoUsd(sums.cost.0).to_string(),
         some((!sums.of_counters).then_some(sums.unpriced_runs)),
         some((!sums.of_counters).then(|| sums.lower_bound_runs())),
-        some(sums.duration_ms(50)),
-        some(sums.duration_ms(95)),
+        some(p50),
+        some(p95),
         sums.last_run.map(|at| at.0.to_string()).unwrap_or_default(),
         n(sums.unpriced_tokens),
     ]

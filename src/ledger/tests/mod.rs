@@ -1,14 +1,14 @@
 //! The ledger against its contract, on disk.
 //!
 //! `apply`: what becomes of records, counters and series. `backup`: copies, and bringing them back. `calls`: what runs were billed. `model`: any sequence of
-//! both. `held`: runs in memory. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
+//! both. `in_memory`: runs that are. `jobs`: labels, streaks, gauges. `rollback`: a transaction that fails. `open`: what may lie where a ledger
 //! should be. `pricing`: charges. `notices`: what is posted, `witness`: and what is not. `relays`: messages and what
 //! becomes of them. `retention`: folding, readers, endpoints, size. `segments`: copies of runs.
 
 mod apply;
 mod backup;
 mod calls;
-mod held;
+mod in_memory;
 mod jobs;
 mod model;
 mod notices;

@@ -18,7 +18,7 @@ use crate::model::{CostProvenance, RunAt, UsageProvenance};
 const MANY: usize = 10_000;
 
 /// Runs in memory, with what they used under further labels.
-struct Held<'a> {
+struct InMemory<'a> {
     runs: &'a Runs,
     /// By the rows of jobs and packed times.
     further: Vec<(i64, i64, UsedPart)>,
@@ -31,19 +31,19 @@ struct Held<'a> {
 
 impl UsageReader<'_> {
     /// Hands out the runs in memory whose job is wanted.
-    pub(super) fn for_each_held(
+    pub(super) fn for_each_in_memory(
         &self,
         runs: &Runs,
         window: Window,
         wanted: &dyn Fn(usize) -> bool,
         on_run: &mut dyn FnMut(&UsedRun<'_>),
     ) -> rusqlite::Result<()> {
-        self.held(runs, window, wanted)?.take(on_run);
+        self.in_memory(runs, window, wanted)?.take(on_run);
         Ok(())
     }
 
     /// The same by two threads if there are many: one of its own calls `beside`, and this one `here`.
-    pub(super) fn for_each_held_beside(
+    pub(super) fn for_each_in_memory_beside(
         &self,
         runs: &Runs,
         window: Window,
@@ -51,27 +51,27 @@ impl UsageReader<'_> {
         mut beside: impl FnMut(&UsedRun<'_>) + Send,
         here: Option<impl FnMut(&UsedRun<'_>)>,
     ) -> rusqlite::Result<()> {
-        let held = self.held(runs, window, wanted)?;
+        let shared = self.in_memory(runs, window, wanted)?;
         match here {
             Some(mut here) if runs.len() >= MANY => std::thread::scope(|threads| {
-                threads.spawn(|| held.take(&mut beside));
-                held.take(&mut here);
+                threads.spawn(|| shared.take(&mut beside));
+                shared.take(&mut here);
             }),
-            _ => held.take(&mut beside),
+            _ => shared.take(&mut beside),
         }
         Ok(())
     }
 
-    fn held<'a>(
+    fn in_memory<'a>(
         &self,
         runs: &'a Runs,
         window: Window,
         wanted: &dyn Fn(usize) -> bool,
-    ) -> rusqlite::Result<Held<'a>> {
+    ) -> rusqlite::Result<InMemory<'a>> {
         let [since, until] = [window.since, window.until].map(|at| pack_at(RunAt::Started(at)));
         let jobs = self.wanted_jobs(window, wanted).map(|(job, known)| (job, known.row)).collect();
         let further = self.further(since, until)?;
-        Ok(Held { runs, further, times: (since, until), jobs, next: AtomicUsize::new(0) })
+        Ok(InMemory { runs, further, times: (since, until), jobs, next: AtomicUsize::new(0) })
     }
 
     /// Returns what runs used under further labels, in the order of jobs and times.
@@ -86,7 +86,7 @@ impl UsageReader<'_> {
     }
 }
 
-impl Held<'_> {
+impl InMemory<'_> {
     /// Hands out the runs of jobs that nobody else takes.
     fn take(&self, on_run: &mut dyn FnMut(&UsedRun<'_>)) {
         let mut parts = Vec::new();
