@@ -2,6 +2,7 @@
 
 mod by_two;
 mod export;
+mod many;
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use super::*;
 use crate::ledger::{Ledger, LedgerReader, OpenOptions, UsedRun, Window};
 use crate::model::{
     Batch, BilledCall, Billing, BudgetDefinition, BudgetMatch, Charge, Cost, CostProvenance, Delivery,
-    FilePosition, JobDefinition, NanoUsd, Period, Position, Reason, Run, RunAt, RunKey, ScheduleKind,
-    SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
+    FilePosition, JobDefinition, NanoUsd, Period, Position, Priceable, Reason, Run, RunAt, RunKey,
+    ScheduleKind, SessionRef, SourceId, Status, UnixMs, Usage, UsageProvenance,
 };
 use crate::price::Pattern;
 
@@ -61,6 +62,26 @@ fn call(key: u64, model: &str, tokens: [u64; 4]) -> BilledCall {
     }
 }
 
+/// A micro-dollar for each token but those of `free-of-price`; `subscribed` has a subscription.
+fn charge(asked: Priceable<'_>) -> Charge {
+    let usd = NanoUsd(i64::try_from(asked.usage.total()).unwrap() * 1_000);
+    let known = match asked.model {
+        _ if asked.usage.input.is_none() => CostProvenance::None,
+        "free-of-price" => CostProvenance::Unpriced,
+        _ => CostProvenance::Priced,
+    };
+    let usd = if known == CostProvenance::Priced { usd } else { NanoUsd::ZERO };
+    let cost = Cost { usd, provenance: known };
+    let billing = if asked.model == "subscribed" { Billing::Subscription } else { Billing::Metered };
+    Charge { cost, billing, ..Charge::default() }
+}
+
+fn batch(runs: Vec<Run>, calls: Vec<BilledCall>) -> Batch {
+    let source = SourceId("run-log/a.jsonl".to_owned());
+    let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
+    Batch { runs: runs.into(), calls, ..Batch::new(source, None, to) }
+}
+
 struct Bench {
     _folder: tempfile::TempDir,
     reader: LedgerReader,
@@ -71,28 +92,13 @@ impl Bench {
         Self::with(runs, Vec::new(), |_| ())
     }
 
-    /// A micro-dollar for each token but those of `free-of-price`; `subscribed` has a subscription.
     fn with(runs: Vec<Run>, calls: Vec<BilledCall>, then: impl FnOnce(&mut Ledger)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.sqlite");
         let options = OpenOptions { gateway: None, max_jobs: 500, full_sync: false };
         let mut ledger = Ledger::open(&path, &options, UnixMs(1)).unwrap().ledger;
-        ledger.set_pricing(Arc::new(|asked| {
-            let usd = NanoUsd(i64::try_from(asked.usage.total()).unwrap() * 1_000);
-            let known = match asked.model {
-                _ if asked.usage.input.is_none() => CostProvenance::None,
-                "free-of-price" => CostProvenance::Unpriced,
-                _ => CostProvenance::Priced,
-            };
-            let usd = if known == CostProvenance::Priced { usd } else { NanoUsd::ZERO };
-            let cost = Cost { usd, provenance: known };
-            let billing = if asked.model == "subscribed" { Billing::Subscription } else { Billing::Metered };
-            Charge { cost, billing, ..Charge::default() }
-        }));
-        let source = SourceId("run-log/a.jsonl".to_owned());
-        let to = Position::File(FilePosition { offset: 1, ..FilePosition::default() });
-        let batch = Batch { runs: runs.into(), calls, ..Batch::new(source, None, to) };
-        ledger.apply(&batch, at("2026-06-01T00:00:00Z")).unwrap();
+        ledger.set_pricing(Arc::new(charge));
+        ledger.apply(&batch(runs, calls), at("2026-06-01T00:00:00Z")).unwrap();
         then(&mut ledger);
         drop(ledger);
         Self { reader: LedgerReader::open(&path).unwrap(), _folder: folder }
