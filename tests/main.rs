@@ -110,4 +110,6 @@ mod report;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod watch;
+#[cfg(test)]
 mod webhooks;
